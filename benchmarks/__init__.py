@@ -1,0 +1,1 @@
+"""Measuring a model at a place: interleaved latency, and what the machine was while it was measured."""

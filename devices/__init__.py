@@ -1,0 +1,1 @@
+"""Facts about machines, and what this machine is."""

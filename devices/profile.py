@@ -1,0 +1,58 @@
+"""Device profiles: what is known about a machine that is not here."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib import resources
+
+from devices.host import detect
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LOCAL = "local"
+_INT8_FEATURES = ("avx512_vnni", "avx_vnni", "avx2", "i8mm", "asimddp", "asimd")  # fastest first
+
+
+@dataclass(frozen=True)
+class Device:
+    """A machine a model can be built for.
+
+    Attributes:
+        name: What `--target` takes.
+        title: Its name in prose.
+        isa: Architecture as the kernel names it.
+        int8_kernels: What its CPU multiplies 8-bit numbers with, or "" where int8 gains nothing.
+        source: Where these facts come from.
+    """
+
+    name: str
+    title: str
+    isa: str
+    int8_kernels: str
+    source: str
+
+
+def names() -> list[str]:
+    """Return all target names, `local` first."""
+    files = resources.files("devices.profiles").iterdir()
+    return [LOCAL, *sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))]
+
+
+def load(name: str) -> Device:
+    """Return a profile; `local` is this machine as detected.
+
+    Raises:
+        KeyError: No profile has that name; `names` lists them.
+    """
+    if name == LOCAL:
+        host = detect()
+        kernels = next((word for word in _INT8_FEATURES if word in host.features), "")
+        return Device(LOCAL, str(host), host.machine, kernels, "read from this machine")
+    if name not in names():
+        raise KeyError(name)
+    text = resources.files("devices.profiles").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return Device(name=name, **tomllib.loads(text))

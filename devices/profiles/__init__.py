@@ -1,0 +1,1 @@
+"""One TOML file per board; adding a board is adding a file."""

@@ -1,0 +1,1 @@
+"""The daemon: serves packages, readings in, predictions and health out."""

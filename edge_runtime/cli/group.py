@@ -1,0 +1,58 @@
+"""What both commands share: verbs imported only when called, and errors shown as code, cause and fix."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+
+import click
+
+from edge_runtime.errors import EdgeoptError
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a verb's module when the verb is used, so `--help` stays instant.
+
+    Args:
+        verbs: verb name -> ("module:attribute", one-line help). The help stands here so that listing imports nothing.
+    """
+
+    def __init__(self, name: str, help_text: str, verbs: Mapping[str, tuple[str, str]]) -> None:
+        super().__init__(name=name, help=help_text, context_settings={"help_option_names": ["-h", "--help"]})
+        self._verbs = verbs
+        self.params.append(click.Option(["--debug"], is_flag=True, help="Show the Python traceback of an error."))
+        click.version_option(package_name="edgeopt")(self)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the verbs in the order they are usually needed."""
+        del ctx
+        return list(self._verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one verb and return its command."""
+        del ctx
+        if cmd_name not in self._verbs:
+            return None
+        module_name, attribute = self._verbs[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module_name), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verb table from the help lines given, importing nothing."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, text) for verb, (_, text) in self._verbs.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the verb; an EdgeoptError becomes its message on stderr and its exit status."""
+        try:
+            return super().invoke(ctx)
+        except EdgeoptError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"error {error}", err=True)
+            sys.exit(error.exit_status)
+        except KeyboardInterrupt:
+            click.echo("interrupted; nothing half-written was left behind", err=True)
+            sys.exit(130)

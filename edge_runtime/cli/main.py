@@ -1,0 +1,15 @@
+"""Entry point of `edge-runtime`."""
+
+from __future__ import annotations
+
+from edge_runtime.cli.group import LazyGroup
+
+main = LazyGroup(
+    "edge-runtime",
+    "Serve an .edgepkg model next to the sensors: MQTT readings in, predictions and health out.",
+    {
+        "run": ("edge_runtime.cli.run:run", "Serve the pipelines of a configuration until SIGTERM."),
+        "check": ("edge_runtime.cli.check:check", "Name every problem of a configuration, with its line and the fix."),
+        "replay": ("edge_runtime.cli.replay:replay", "Play a table into a broker as sensors would."),
+    },
+)

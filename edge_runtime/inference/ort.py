@@ -1,0 +1,137 @@
+"""The onnxruntime door: the only file that creates inference sessions."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from devices.host import int8_dot_products_saturate
+from edge_runtime.errors import BadInput
+from edge_runtime.inference.engine import Array, Feeds, Tensor
+
+_ORT_ERRORS: tuple[type[Exception], ...] = (
+    ort_errors.EPFail,
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoModel,
+    ort_errors.NoSuchFile,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+_RUN_ERRORS: tuple[type[Exception], ...] = (*_ORT_ERRORS, ValueError)
+_FATAL_ONLY = 4  # onnxruntime's logger severities: 0 verbose … 4 fatal; its errors reach us as exceptions
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """How a session is made.
+
+    Attributes:
+        threads: Intra-op threads. One by default: for small models two spinning threads burnt 17 times the CPU
+            for no latency gain (measured, docs/benchmarks.md).
+        optimize: Whether onnxruntime may fuse the graph; off keeps every named tensor observable.
+        config: Extra session config entries, for instance those a package's variant asks for.
+    """
+
+    threads: int = 1
+    optimize: bool = True
+    config: dict[str, str] = field(default_factory=dict)
+
+
+class OrtEngine:
+    """An onnxruntime CPU session made from verified bytes, never from a path.
+
+    Raises:
+        BadInput: E-MODEL-LOAD, onnxruntime refused the model.
+    """
+
+    def __init__(self, model: bytes, settings: SessionSettings | None = None) -> None:
+        options = _session_options(settings or SessionSettings())
+        self._session = _create_session(model, options)
+        self.inputs = tuple(_tensor(argument) for argument in self._session.get_inputs())
+        self.outputs = tuple(_tensor(argument) for argument in self._session.get_outputs())
+        self._output_names = [tensor.name for tensor in self.outputs]
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        """Run one batch; see the contract in engine.py."""
+        try:
+            results = self._session.run(self._output_names, dict(feeds))
+        except _RUN_ERRORS as error:
+            raise BadInput(
+                "E-INFERENCE",
+                f"the model failed on this input: {_first_line(error)}",
+                "compare the input's shape and dtype with `edgeopt inspect MODEL`",
+            ) from error
+        return dict(zip(self._output_names, results, strict=True))
+
+
+def simplify_graph(model: bytes) -> bytes:
+    """Return the model after onnxruntime's own basic rewrites: constants folded, batch norms merged, no-ops removed.
+
+    The basic level uses standard ONNX operators only, so every other tool can still read the result.
+
+    Raises:
+        BadInput: E-MODEL-LOAD, onnxruntime refused the model.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgeopt-") as folder:
+        target = Path(folder) / "simplified.onnx"
+        options = _session_options(SessionSettings())
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(target)
+        _create_session(model, options)
+        return target.read_bytes()
+
+
+def _session_options(settings: SessionSettings) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if int8_dot_products_saturate():
+        # Without VNNI the AVX2 kernels add pairs of products in 16 bits and saturate; this entry makes them exact.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    for key, value in settings.config.items():
+        options.add_session_config_entry(key, value)
+    if not settings.optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def _create_session(model: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except _ORT_ERRORS as error:
+        raise BadInput(
+            "E-MODEL-LOAD",
+            f"onnxruntime {onnxruntime.__version__} cannot load the model: {_first_line(error)}",
+            "check the model with `python -m onnx.checker MODEL` or export it again with an older opset",
+        ) from error
+
+
+def _tensor(argument: onnxruntime.NodeArg) -> Tensor:
+    shape = tuple(size if isinstance(size, int) else str(size or "?") for size in argument.shape or ())
+    return Tensor(name=argument.name, dtype=_dtype_name(argument.type), shape=shape)
+
+
+def _dtype_name(ort_type: str) -> str:
+    """Translate onnxruntime's ``tensor(float)`` to numpy's ``float32``; other kinds keep onnxruntime's words."""
+    names = {"float": "float32", "double": "float64", "bool": "bool", "string": "str"}
+    inner = ort_type.removeprefix("tensor(").removesuffix(")")
+    if inner in names:
+        return names[inner]
+    try:
+        return np.dtype(inner).name
+    except TypeError:
+        return ort_type
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]

@@ -1,0 +1,158 @@
+"""The manifest: everything a device needs to know about a package before it opens a model."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from edge_runtime.inference.engine import Tensor
+from edge_runtime.inference.postprocess import Decision
+from edge_runtime.inference.preprocess import Preprocess
+
+FORMAT = 1
+
+Label: TypeAlias = Literal["measured", "emulated", "predicted", "published"]
+
+
+class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A variant's quality in the user's metric, on his evaluation data.
+
+    Attributes:
+        metric: Name of the metric.
+        value: The variant's value; `low` and `high` are its bootstrap interval at `confidence`.
+        reference: The float32 model's value on the same samples.
+        samples: Number of evaluation samples.
+        confidence: Coverage of the interval, for instance 0.95.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    reference: float
+    samples: int
+    confidence: float
+
+
+class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Milliseconds of one inference at batch 1, and how it compares with float32 in the same interleaved run.
+
+    Attributes:
+        milliseconds: Median time.
+        speedup: Median of float32 time / variant time over the rounds; `low` and `high` are its 95 % interval.
+        threads: Intra-op threads used.
+        label: How the number came about.
+        machine: What it was measured on.
+    """
+
+    milliseconds: float
+    speedup: float
+    low: float
+    high: float
+    threads: int
+    label: Label
+    machine: str
+
+
+class Tolerance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far an output may lie from its golden value: ``absolute + relative * |golden|``."""
+
+    absolute: float
+    relative: float
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One form of the model inside the package.
+
+    Attributes:
+        name: Short name such as ``cpu-u8s8``; also the prefix of its golden outputs.
+        file: Member that holds the ONNX model.
+        precision: What the weights and activations are, in words.
+        tolerance: Allowed distance from the golden outputs.
+        session: Extra onnxruntime session config entries it was measured with.
+        accuracy: None where no evaluation data were given.
+        latency: None where nothing was measured.
+    """
+
+    name: str
+    file: str
+    precision: str
+    tolerance: Tolerance
+    session: dict[str, str] = {}
+    accuracy: Accuracy | None = None
+    latency: Latency | None = None
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Samples whose outputs a device must reproduce before it serves.
+
+    Attributes:
+        file: Member, an .npz with ``input/NAME`` and ``output/VARIANT/NAME`` arrays, all float-safe, no pickles.
+        samples: Number of samples, along the first axis of every batched array.
+        synthetic: True where the user gave no data and the inputs are seeded noise: good for comparing machines,
+            worthless for judging accuracy.
+    """
+
+    file: str
+    samples: int
+    synthetic: bool
+
+
+class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Size in bytes and SHA-256 (lower-case hex) of one member of the archive."""
+
+    size: int
+    sha256: str
+
+
+class Rejected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A candidate that was tried and not taken, and why."""
+
+    name: str
+    reason: str
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the package came from: digests of what went in, versions of what worked on it.
+
+    Attributes:
+        model: File name of the user's model.
+        model_sha256: Its digest, external data included.
+        calibration_sha256: Digest of the calibration arrays, None where none were given.
+        evaluation_sha256: Likewise.
+        tools: Tool name -> version.
+    """
+
+    model: str
+    model_sha256: str
+    calibration_sha256: str | None
+    evaluation_sha256: str | None
+    tools: dict[str, str]
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole description of a package; docs/package-format.md explains each field.
+
+    `members` names every member but the manifest itself and the signatures over it.
+    """
+
+    format: int
+    name: str
+    version: int
+    target: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    preprocess: Preprocess
+    variants: tuple[Variant, ...]
+    golden: Golden
+    chosen_because: str
+    rejected: tuple[Rejected, ...]
+    source: Source
+    decision: Decision | None = None
+    members: dict[str, Member] = {}
+
+    @property
+    def label(self) -> str:
+        """Return name and version as published in messages, for instance ``turbofan v3``."""
+        return f"{self.name} v{self.version}"

@@ -1,0 +1,1 @@
+"""The `edgeopt` command: one file per verb."""
