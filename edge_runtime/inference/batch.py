@@ -33,7 +33,11 @@ def run_all(engine: Engine, feeds: Feeds, wanted: int = 32) -> dict[str, Array]:
         engine: Any engine.
         feeds: Arrays by input name, each with all samples along its first axis.
         wanted: Batch size where the model leaves it open.
+
+    Arrays of different lengths (a recurrent state beside a signal) have no common sample axis and run as one batch.
     """
+    if len({len(array) for array in feeds.values() if array.ndim}) != 1:
+        return engine.run(feeds)
     size = batch_size_of(engine, wanted)
     collected: dict[str, list[Array]] = {}
     for batch in batches(feeds, size):

@@ -1,0 +1,69 @@
+"""Inputs for measuring a model when its user gave none: right in shape and dtype, worthless for judging accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edge_runtime.errors import BadInput
+from edge_runtime.inference.engine import Array, Engine, Tensor
+
+# Sizes tried, in this order, for dimensions the model leaves open: common windows and image sides.
+_OPEN_SIZES = (1, 16, 32, 64, 128, 224, 256, 512, 640)
+
+
+def synthetic_feeds(
+    engine: Engine, shapes: Mapping[str, Sequence[int]] | None = None, seed: int = 0
+) -> dict[str, Array]:
+    """Return one sample of seeded noise that the engine accepts.
+
+    Args:
+        engine: The loaded model; candidates for open dimensions are tried on it until one runs.
+        shapes: Input name -> full shape, batch included, for inputs whose open dimensions should not be guessed.
+        seed: Seed of the noise.
+
+    Raises:
+        BadInput: E-MODEL-SHAPE, no size tried runs; or a shape was given for an input that does not exist.
+    """
+    given = dict(shapes or {})
+    unknown = set(given) - {tensor.name for tensor in engine.inputs}
+    if unknown:
+        raise _no_shape(engine, f"there is no input {', '.join(sorted(unknown))}")
+    for size in _OPEN_SIZES:
+        feeds = {t.name: _noise(t, _closed(t, size, given.get(t.name)), seed) for t in engine.inputs}
+        try:
+            engine.run(feeds)
+        except BadInput:
+            continue
+        return feeds
+    raise _no_shape(engine, "the model runs with none of the sizes tried for its open dimensions")
+
+
+def _closed(tensor: Tensor, size: int, given: Sequence[int] | None) -> tuple[int, ...]:
+    if given is not None:
+        return tuple(given)
+    open_sizes = (1 if axis == 0 else size for axis in range(len(tensor.shape)))
+    return tuple(
+        known if isinstance(known, int) else guess for known, guess in zip(tensor.shape, open_sizes, strict=True)
+    )
+
+
+def _noise(tensor: Tensor, shape: tuple[int, ...], seed: int) -> Array:
+    generator = np.random.default_rng(seed)
+    if tensor.dtype.startswith("float"):
+        return generator.standard_normal(shape).astype(tensor.dtype)
+    if tensor.dtype == "bool" or tensor.dtype.startswith(("int", "uint")):
+        # 0 and 1 are valid in every vocabulary, length and flag.
+        return generator.integers(0, 2, shape).astype(tensor.dtype)
+    raise BadInput(
+        "E-MODEL-INPUT-KIND",
+        f"input {tensor} is neither a number nor a flag; edgeopt cannot make one up",
+        "remove that input from the model, or cut the model behind it with onnx.utils.extract_model",
+    )
+
+
+def _no_shape(engine: Engine, what: str) -> BadInput:
+    inputs = "; ".join(str(tensor) for tensor in engine.inputs)
+    first = engine.inputs[0].name if engine.inputs else "NAME"
+    return BadInput("E-MODEL-SHAPE", f"{what} (inputs: {inputs})", f"give the shape: --shape {first}=1,3,224,224")
