@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array, Engine, Tensor
 
-# Sizes tried, in this order, for dimensions the model leaves open: common windows and image sides.
-_OPEN_SIZES = (1, 16, 32, 64, 128, 224, 256, 512, 640)
+# Sizes tried, in this order, for dimensions the model leaves open: common image sides and windows.
+_OPEN_SIZES = (224, 128, 64, 32, 16, 256, 512, 640, 1)
+_MOST_SEARCHED = 3  # more open dimensions than this all get the same size, or the search would take minutes
 
 
 def synthetic_feeds(
@@ -30,8 +32,11 @@ def synthetic_feeds(
     unknown = set(given) - {tensor.name for tensor in engine.inputs}
     if unknown:
         raise _no_shape(engine, f"there is no input {', '.join(sorted(unknown))}")
-    for size in _OPEN_SIZES:
-        feeds = {t.name: _noise(t, _closed(t, size, given.get(t.name)), seed) for t in engine.inputs}
+    open_dimensions = sorted(
+        {key for tensor in engine.inputs if tensor.name not in given for key in _open_keys(tensor)}
+    )
+    for sizes in _candidate_sizes(open_dimensions):
+        feeds = {t.name: _noise(t, _closed(t, sizes, given.get(t.name)), seed) for t in engine.inputs}
         try:
             engine.run(feeds)
         except BadInput:
@@ -40,13 +45,26 @@ def synthetic_feeds(
     raise _no_shape(engine, "the model runs with none of the sizes tried for its open dimensions")
 
 
-def _closed(tensor: Tensor, size: int, given: Sequence[int] | None) -> tuple[int, ...]:
+def _open_keys(tensor: Tensor) -> list[str]:
+    """Name each open dimension behind the first: equal names share a size, nameless ones are told apart by place."""
+    named = enumerate(tensor.shape[1:], start=1)
+    return [f"{tensor.name}[{axis}]" if size == "?" else size for axis, size in named if isinstance(size, str)]
+
+
+def _candidate_sizes(open_dimensions: Sequence[str]) -> Iterator[dict[str, int]]:
+    if len(open_dimensions) > _MOST_SEARCHED:
+        yield from (dict.fromkeys(open_dimensions, size) for size in _OPEN_SIZES)
+        return
+    for sizes in itertools.product(_OPEN_SIZES, repeat=len(open_dimensions)):
+        yield dict(zip(open_dimensions, sizes, strict=True))
+
+
+def _closed(tensor: Tensor, sizes: Mapping[str, int], given: Sequence[int] | None) -> tuple[int, ...]:
     if given is not None:
         return tuple(given)
-    open_sizes = (1 if axis == 0 else size for axis in range(len(tensor.shape)))
-    return tuple(
-        known if isinstance(known, int) else guess for known, guess in zip(tensor.shape, open_sizes, strict=True)
-    )
+    behind = iter(_open_keys(tensor))
+    first = tuple(size if isinstance(size, int) else 1 for size in tensor.shape[:1])
+    return first + tuple(size if isinstance(size, int) else sizes[next(behind)] for size in tensor.shape[1:])
 
 
 def _noise(tensor: Tensor, shape: tuple[int, ...], seed: int) -> Array:
