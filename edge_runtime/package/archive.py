@@ -20,12 +20,14 @@ from edge_runtime.errors import BadInput, EnvironmentFault, Refused
 from edge_runtime.files import write_atomically
 from edge_runtime.package.manifest import FORMAT, Manifest, Member
 
+SUFFIX = ".edgepkg"
 MANIFEST = "manifest.json"
 SIGNATURES = "signatures.json"
 MAX_PACKAGE_BYTES = 1 << 30
 MAX_MANIFEST_BYTES = 1 << 20
 NO_SIGNATURES = b'{"format":1,"signatures":[]}\n'
 
+_ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _REBUILD = "build the package again with `edgeopt quantize`, or copy it again from where it was built"
 
@@ -56,6 +58,17 @@ def pack(manifest: Manifest, members: Mapping[str, bytes]) -> bytes:
 def write(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> None:
     """Write a package in one step; an existing file is replaced whole or not touched."""
     write_atomically(path, pack(manifest, members))
+
+
+def is_package(path: Path) -> bool:
+    """Tell whether a file is meant to be a package, by its name or its first bytes; `read` says whether it is one."""
+    if path.suffix == ".edgepkg":
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+    except OSError:
+        return False
 
 
 def read(path: Path) -> Package:
@@ -91,7 +104,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _unzip(path: Path, raw: bytes) -> dict[str, bytes]:
-    if not raw.startswith(b"PK\x03\x04"):
+    if not raw.startswith(_ZIP_MAGIC):
         raise BadInput("E-PACKAGE-NOT-A-PACKAGE", f"{path} is not an .edgepkg file", _REBUILD)
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:

@@ -1,0 +1,85 @@
+"""`edgeopt inspect`: what a model or a package is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from edge_runtime.package.manifest import Variant
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+def inspect(path: Path) -> None:
+    """Show inputs, outputs, operators and what could be quantized of a model, or everything a package says.
+
+    A package is verified on the way: structure, digests of all members, and the golden samples on this machine.
+    """
+    from edge_runtime.package import archive
+
+    describe = _package if path.suffix == archive.SUFFIX else _model
+    for label, value in describe(path):
+        click.echo(f"{label:<12} {value}")
+
+
+def _model(path: Path) -> list[tuple[str, str]]:
+    from optimizer.load import load_model
+    from optimizer.optimize import nothing_to_quantize
+
+    model = load_model(path)
+    operators = ", ".join(f"{count} {name}" for name, count in model.operators.items())
+    nothing = nothing_to_quantize(model)
+    return [
+        ("model", f"{path}, {model.file_bytes / 1000:.1f} kB, opset {model.opset}"),
+        ("sha256", model.sha256),
+        *(("input", str(tensor)) for tensor in model.inputs),
+        *(("output", str(tensor)) for tensor in model.outputs),
+        ("operators", operators),
+        ("quantizable", nothing or f"{model.weights} weights of Conv, ConvTranspose, Gemm or MatMul"),
+        ("next", f"edgeopt benchmark {path}" if nothing else f"edgeopt quantize {path}"),
+    ]
+
+
+def _package(path: Path) -> list[tuple[str, str]]:
+    from edge_runtime.package.serving import load_for_serving
+
+    served = load_for_serving(path)
+    manifest, golden = served.manifest, served.golden
+    samples = "synthetic" if manifest.golden.synthetic else "real"
+    return [
+        ("package", f"{path}, {manifest.label}, format {manifest.format}, for {manifest.target}"),
+        ("sha256", served.digest),
+        *(("input", str(tensor)) for tensor in manifest.inputs),
+        *(("output", str(tensor)) for tensor in manifest.outputs),
+        *(line for variant in manifest.variants for line in _variant(variant)),
+        ("chosen", manifest.chosen_because),
+        *(("not", f"{lost.name}: {lost.reason}") for lost in manifest.rejected),
+        (
+            "golden",
+            f"{golden.samples} {samples} samples reproduced here, {golden.worst:.1%} of the allowed distance used",
+        ),
+        ("source", f"{manifest.source.model}, sha256 {manifest.source.model_sha256}"),
+        ("tools", ", ".join(f"{name} {version}" for name, version in manifest.source.tools.items())),
+        ("signatures", "none: anyone could have built this package"),
+        *(
+            ("member", f"{name}, {member.size} bytes, sha256 {member.sha256}")
+            for name, member in manifest.members.items()
+        ),
+    ]
+
+
+def _variant(variant: Variant) -> Iterator[tuple[str, str]]:
+    yield "variant", f"{variant.name}: {variant.precision}"
+    if variant.accuracy is not None:
+        found = variant.accuracy
+        interval = f"{found.low:.4f} to {found.high:.4f}"
+        yield "accuracy", f"{found.metric} {found.value:.4f} ({interval}), float32 {found.reference:.4f}"
+    else:
+        yield "accuracy", "unverified"
+    if variant.latency is not None:
+        speed = variant.latency
+        yield "latency", f"{speed.milliseconds:.3f} ms, {speed.speedup:.2f} x float32, {speed.label} on {speed.machine}"

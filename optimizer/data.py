@@ -1,0 +1,144 @@
+"""Calibration and evaluation data, checked against the model before anything is computed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.errors import BadInput
+from edge_runtime.inference.engine import Array, Tensor
+from edge_runtime.inference.preprocess import Preprocess
+from optimizer import data_sources
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples for every input of a model, ready to run, and their labels.
+
+    Attributes:
+        feeds: Input name -> array with all samples along its first axis, preprocessed, in the model's dtype.
+        labels: One label per sample, or None.
+        source: Where the samples came from, as the user wrote it.
+        ignored: Names of arrays in the source that no input or label uses.
+    """
+
+    feeds: dict[str, Array]
+    labels: Array | None
+    source: str
+    ignored: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.feeds.values())))
+
+    def head(self, count: int) -> dict[str, Array]:
+        """Return the first `count` samples of every input."""
+        return {name: array[:count] for name, array in self.feeds.items()}
+
+    @cached_property
+    def sha256(self) -> str:
+        """Return the digest of names, dtypes, shapes and values, in a fixed order."""
+        digest = hashlib.sha256()
+        named = [*sorted(self.feeds.items()), *([("labels", self.labels)] if self.labels is not None else [])]
+        for name, array in named:
+            digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def load_dataset(spec: str, inputs: Sequence[Tensor], preprocess: Preprocess) -> Dataset:
+    """Read what `spec` names and check it against the model's inputs.
+
+    Args:
+        spec: An .npz, .npy or .csv file, a folder of images, or ``module:function``.
+        inputs: The model's inputs.
+        preprocess: Applied to every floating-point input.
+
+    Raises:
+        BadInput: E-DATA-… naming what is wrong; nothing is guessed, cut or filled in.
+    """
+    arrays, labels = data_sources.read(spec, inputs)
+    return dataset_from_arrays(arrays, labels, inputs, preprocess, spec)
+
+
+def dataset_from_arrays(
+    arrays: Mapping[str, Array], labels: Array | None, inputs: Sequence[Tensor], preprocess: Preprocess, source: str
+) -> Dataset:
+    """Check arrays against the model's inputs and return them as a dataset; see `load_dataset` for errors."""
+    named = _match_inputs(dict(arrays), inputs, source)
+    ignored = tuple(sorted(set(arrays) - set(named) - {"x"}))
+    feeds = {t.name: _checked(named[t.name], t, preprocess, source) for t in inputs}
+    lengths = {name: len(array) for name, array in feeds.items()}
+    if len(set(lengths.values())) > 1:
+        raise _bad(
+            "E-DATA-LENGTH", f"{source}: the inputs have different numbers of samples: {lengths}", "make them equal"
+        )
+    if labels is not None and len(labels) != next(iter(lengths.values())):
+        raise _bad(
+            "E-DATA-LABELS",
+            f"{source}: {len(labels)} labels for {next(iter(lengths.values()))} samples",
+            "store one label per sample",
+        )
+    return Dataset(feeds, labels, source, ignored)
+
+
+def _match_inputs(arrays: dict[str, Array], inputs: Sequence[Tensor], source: str) -> dict[str, Array]:
+    if len(inputs) == 1 and "x" in arrays and inputs[0].name not in arrays:
+        return {inputs[0].name: arrays["x"]}
+    missing = [tensor.name for tensor in inputs if tensor.name not in arrays]
+    if missing:
+        raise _bad(
+            "E-DATA-INPUTS",
+            f"{source} has no array for input {', '.join(missing)} (it has: {', '.join(sorted(arrays)) or 'nothing'})",
+            "name the arrays after the model's inputs (see `edgeopt inspect MODEL`), or use x where there is one input",
+        )
+    return {tensor.name: arrays[tensor.name] for tensor in inputs}
+
+
+def _checked(array: Array, tensor: Tensor, preprocess: Preprocess, source: str) -> Array:
+    """Return the array preprocessed and in the input's dtype; numbers are widened, never narrowed or parsed."""
+    place = f"{source}, input {tensor.name}"
+    if array.ndim == 0 or len(array) == 0:
+        raise _bad("E-DATA-EMPTY", f"{place}: there are no samples", "store at least one sample along the first axis")
+    wanted = np.dtype(tensor.dtype)
+    _check_dtype(array, wanted, place)
+    _check_shape(array, tensor, place)
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        first = int(np.argwhere(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))[0, 0])
+        raise _bad("E-DATA-NOT-FINITE", f"{place}: sample {first} holds NaN or infinity", "repair or drop such samples")
+    processed = preprocess.apply(array) if np.issubdtype(wanted, np.floating) else array
+    return processed.astype(wanted)
+
+
+def _check_dtype(array: Array, wanted: np.dtype[Any], place: str) -> None:
+    """Allow integers for floats and any float for a float; a float for an integer input would lose its fraction."""
+    numeric = np.issubdtype(array.dtype, np.number) and not np.issubdtype(array.dtype, np.complexfloating)
+    numeric = numeric or array.dtype == np.bool_
+    same_kind = np.issubdtype(wanted, np.floating) or not np.issubdtype(array.dtype, np.floating)
+    if not numeric or not same_kind:
+        raise _bad(
+            "E-DATA-DTYPE",
+            f"{place}: the data are {array.dtype}, the model takes {wanted}",
+            f"store the array as {wanted}",
+        )
+
+
+def _check_shape(array: Array, tensor: Tensor, place: str) -> None:
+    expected = tensor.shape[1:]
+    fits = len(array.shape) == len(tensor.shape) and all(
+        isinstance(want, str) or want == have for want, have in zip(expected, array.shape[1:], strict=True)
+    )
+    if not fits:
+        raise _bad(
+            "E-DATA-SHAPE",
+            f"{place}: one sample has shape {list(array.shape[1:])}, the model takes {list(expected)}",
+            "reshape or transpose the data to the model's layout; the first axis is the sample",
+        )
+
+
+def _bad(code: str, message: str, fix: str) -> BadInput:
+    return BadInput(code, message, fix)

@@ -1,0 +1,150 @@
+"""Models and packages timed against each other: each as it would be served, on inputs made up for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import Environment, observed
+from benchmarks.inputs import synthetic_feeds
+from benchmarks.latency import Comparison, Plan, Run, compare, verdict
+from edge_runtime.errors import WrongUsage
+from edge_runtime.inference.engine import Array, Engine
+from edge_runtime.inference.ort import OrtEngine, SessionSettings
+from edge_runtime.package import archive
+from optimizer.load import load_model
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One thing to time.
+
+    Attributes:
+        name: How it is called in the result: the file's name, with its folder where two files have the same one.
+        size: Bytes of the model, external data included.
+        engine: The loaded model.
+        feeds: One batch of seeded noise.
+    """
+
+    name: str
+    size: int
+    engine: Engine
+    feeds: dict[str, Array]
+
+    @property
+    def inputs(self) -> str:
+        """Return names, types and shapes of what it is fed, in words."""
+        return ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in self.feeds.items())
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Subjects, what timing them found, and the machine meanwhile."""
+
+    subjects: tuple[Subject, ...]
+    comparison: Comparison
+    environment: Environment
+    plan: Plan
+
+    def notes(self) -> list[str]:
+        """Return what a reader must know to judge the figures, in sentences."""
+        inputs = sorted({subject.inputs for subject in self.subjects})
+        fed = [f"inputs are seeded noise: {inputs[0]}"]
+        if len(inputs) > 1:
+            fed = [f"{subject.name} is fed seeded noise: {subject.inputs}" for subject in self.subjects]
+            fed.append("the models take different inputs: only their times are compared")
+        return [*fed, *self.environment.doubts()]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values; times in milliseconds, sizes in bytes."""
+        rows = zip(self.subjects, self.comparison.timings, self.comparison.speedups, strict=True)
+        return {
+            "label": "measured",
+            "models": [
+                {
+                    "name": subject.name,
+                    "bytes": subject.size,
+                    "milliseconds": asdict(timing),
+                    "speedup": asdict(speedup),
+                    "verdict": verdict(speedup),
+                }
+                for subject, timing, speedup in rows
+            ],
+            "rounds": self.plan.rounds,
+            "machine": str(self.environment.host),
+            "onnxruntime": self.environment.onnxruntime,
+            "load_average": self.environment.before.load_average,
+            "governor": self.environment.before.governor,
+            "temperature_celsius": self.environment.after.temperature_celsius,
+            "notes": self.notes(),
+        }
+
+
+def load_subjects(paths: Sequence[Path], settings: SessionSettings, shapes: Shapes, batch: int) -> tuple[Subject, ...]:
+    """Load models (.onnx) and packages (.edgepkg).
+
+    Args:
+        paths: The files.
+        settings: Session settings; a package's variant adds the entries it asks for.
+        shapes: Input name -> full shape, for inputs whose open dimensions should not be guessed.
+        batch: Samples per call, for inputs whose first dimension is open.
+
+    Raises:
+        BadInput: a file is missing or is no model or package; E-MODEL-SHAPE, no shape was found that it runs with.
+        WrongUsage: E-USAGE-SHAPE, no model has such an input; E-USAGE-BATCH, a model fixes another batch.
+    """
+    opened = [_open(path, settings) for path in paths]
+    known = {tensor.name for _, engine in opened for tensor in engine.inputs}
+    if unknown := set(shapes) - known:
+        raise WrongUsage(
+            "E-USAGE-SHAPE",
+            f"--shape: no model has an input {', '.join(sorted(unknown))}",
+            f"use one of: {', '.join(sorted(known))}",
+        )
+    return tuple(
+        Subject(name, size, engine, _feeds(name, engine, shapes, batch))
+        for name, (size, engine) in zip(_names(paths), opened, strict=True)
+    )
+
+
+def measure(subjects: Sequence[Subject], plan: Plan, progress: Callable[[int, int], None] | None = None) -> Measurement:
+    """Time the subjects interleaved; the first is the reference. `progress` gets (rounds done, rounds in all)."""
+    with observed() as environment:
+        comparison = compare([_bind(subject) for subject in subjects], plan, progress=progress)
+    return Measurement(tuple(subjects), comparison, environment, plan)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    short = [path.name for path in paths]
+    return [str(path) if short.count(path.name) > 1 else path.name for path in paths]
+
+
+def _open(path: Path, settings: SessionSettings) -> tuple[int, OrtEngine]:
+    """Return the model's size and the model loaded as it would be served: a package gives its first variant."""
+    if not archive.is_package(path):
+        model = load_model(path)
+        return model.file_bytes, OrtEngine(model.data, settings)
+    package = archive.read(path)
+    variant = package.manifest.variants[0]
+    data = package.members[variant.file]
+    return len(data), OrtEngine(data, SessionSettings(settings.threads, config=variant.session))
+
+
+def _feeds(name: str, engine: Engine, shapes: Shapes, batch: int) -> dict[str, Array]:
+    own = {tensor.name: shapes[tensor.name] for tensor in engine.inputs if tensor.name in shapes}
+    fixed = [tensor for tensor in engine.inputs if tensor.shape and not tensor.has_dynamic_batch()]
+    if batch > 1 and any(tensor.shape[0] != batch for tensor in fixed):
+        raise WrongUsage(
+            "E-USAGE-BATCH",
+            f"--batch {batch}: {name} fixes its batch: {'; '.join(str(tensor) for tensor in fixed)}",
+            "leave out --batch, or export the model with an open first dimension",
+        )
+    return synthetic_feeds(engine, own, batch=batch)
+
+
+def _bind(subject: Subject) -> Run:
+    return lambda: subject.engine.run(subject.feeds)

@@ -1,0 +1,73 @@
+"""A result on the terminal: before and after, what was tried, why the others lost, what to be careful about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from edge_runtime.package.manifest import Accuracy
+from optimizer.seal import Result
+
+
+def print_result(result: Result, console: Console, written_to: str) -> None:
+    """Print the whole account of one optimization.
+
+    Args:
+        result: The outcome.
+        console: Where to print.
+        written_to: Path of the package, as shown to the user.
+    """
+    console.print(_table(result))
+    for line in _lines(result, written_to):
+        style = "yellow" if line.startswith("warning") else None
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(result: Result) -> Table:
+    table = Table(title=f"{result.manifest.label} for {result.manifest.target}", title_justify="left")
+    judged = result.candidates[0].accuracy
+    for heading in ("form", "size", "ms, batch 1", "x float32", judged.metric if judged else "accuracy", ""):
+        table.add_column(heading, justify="left" if heading in {"form", ""} else "right")
+    for candidate in result.candidates:
+        table.add_row(
+            candidate.name,
+            _kilobytes(len(candidate.data)) if candidate.data else "-",
+            f"{candidate.milliseconds.value:.3f}" if candidate.milliseconds else "-",
+            f"{candidate.speedup.value:.2f}" if candidate.speedup else "-",
+            f"{candidate.accuracy.value:.4f}" if candidate.accuracy else "unverified",
+            "chosen" if candidate is result.chosen else "",
+            style="bold" if candidate is result.chosen else None,
+        )
+    return table
+
+
+def _lines(result: Result, written_to: str) -> Iterator[str]:
+    chosen, variant = result.chosen, result.manifest.variants[0]
+    yield f"chosen   {chosen.name} ({chosen.precision}): {result.manifest.chosen_because}"
+    for lost in result.candidates:
+        if lost.rejected:
+            yield f"not      {lost.name}: {lost.rejected}"
+    before, after = result.original_bytes, len(chosen.data)
+    yield f"size     {_kilobytes(before)} before, {_kilobytes(after)} after ({after / before:.2f} x)"
+    if variant.latency is not None:
+        found = variant.latency
+        interval = f"95 % interval {found.low:.2f} to {found.high:.2f}"
+        threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
+        yield f"speed    {found.speedup:.2f} x float32 ({interval}), {threads}, {found.label} on {found.machine}"
+    if variant.accuracy is not None:
+        yield _accuracy(variant.accuracy)
+    yield from (f"warning  {caveat}" for caveat in result.warnings)
+    yield f"wrote    {written_to}"
+
+
+def _accuracy(found: Accuracy) -> str:
+    return (
+        f"{found.metric:<8} {found.value:.4f} ({found.confidence:.0%} interval {found.low:.4f} to {found.high:.4f}); "
+        f"float32 {found.reference:.4f}; {found.samples} samples"
+    )
+
+
+def _kilobytes(size: int) -> str:
+    return f"{size / 1000:.1f} kB"

@@ -1,0 +1,66 @@
+"""What the user wants from an optimization, in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from benchmarks.latency import Plan
+from devices import profile
+from edge_runtime.inference.postprocess import Decision
+from edge_runtime.inference.preprocess import Preprocess
+from optimizer import metrics
+from optimizer.data import Dataset
+from optimizer.evaluate import Budget
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What the package calls itself and how its model is fed and read.
+
+    Attributes:
+        name: Model name in every message; the model's file name where empty.
+        version: Counts up with every release of this model.
+        preprocess: Applied before the model, in calibration and serving alike.
+        decision: How the output is read, None leaves it to the daemon's configuration.
+    """
+
+    name: str = ""
+    version: int = 1
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user wants.
+
+    Attributes:
+        calibration: Samples that show the ranges of activations; None allows data-free schemes only.
+        evaluation: Samples the metric is computed on; None falls back to the calibration samples, with a warning.
+        metric: The metric of the budget.
+        budget: How much of it may be spent.
+        target: Name of a device profile.
+        output: The model output the metric looks at, None for the first float one.
+        shapes: Input name -> shape for open dimensions, where there are no data to take it from.
+        threads: Intra-op threads, for measuring and for serving.
+        require_int8: Fail rather than return float32.
+        identity: Name, version and serving steps written into the package.
+        plan: How long to measure.
+    """
+
+    calibration: Dataset | None = None
+    evaluation: Dataset | None = None
+    metric: metrics.Metric = metrics.BUILT_IN["agreement"]
+    budget: Budget = field(default_factory=lambda: Budget(1.0, relative=False))
+    target: str = profile.LOCAL
+    output: str | None = None
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    threads: int = 1
+    require_int8: bool = False
+    identity: Identity = field(default_factory=Identity)
+    plan: Plan = field(default_factory=lambda: Plan(rounds=31))
+
+    @property
+    def samples(self) -> Dataset | None:
+        """Return the samples to judge on: evaluation, else calibration, else none."""
+        return self.evaluation or self.calibration
