@@ -16,14 +16,15 @@ _MOST_SEARCHED = 3  # more open dimensions than this all get the same size, or t
 
 
 def synthetic_feeds(
-    engine: Engine, shapes: Mapping[str, Sequence[int]] | None = None, seed: int = 0
+    engine: Engine, shapes: Mapping[str, Sequence[int]] | None = None, seed: int = 0, batch: int = 1
 ) -> dict[str, Array]:
-    """Return one sample of seeded noise that the engine accepts.
+    """Return one batch of seeded noise that the engine accepts; equal inputs get equal noise.
 
     Args:
         engine: The loaded model; candidates for open dimensions are tried on it until one runs.
         shapes: Input name -> full shape, batch included, for inputs whose open dimensions should not be guessed.
         seed: Seed of the noise.
+        batch: Samples, for inputs whose first dimension is open.
 
     Raises:
         BadInput: E-MODEL-SHAPE, no size tried runs; or a shape was given for an input that does not exist.
@@ -36,7 +37,7 @@ def synthetic_feeds(
         {key for tensor in engine.inputs if tensor.name not in given for key in _open_keys(tensor)}
     )
     for sizes in _candidate_sizes(open_dimensions):
-        feeds = {t.name: _noise(t, _closed(t, sizes, given.get(t.name)), seed) for t in engine.inputs}
+        feeds = {t.name: _noise(t, _closed(t, sizes, given.get(t.name), batch), seed) for t in engine.inputs}
         try:
             engine.run(feeds)
         except BadInput:
@@ -59,11 +60,11 @@ def _candidate_sizes(open_dimensions: Sequence[str]) -> Iterator[dict[str, int]]
         yield dict(zip(open_dimensions, sizes, strict=True))
 
 
-def _closed(tensor: Tensor, sizes: Mapping[str, int], given: Sequence[int] | None) -> tuple[int, ...]:
+def _closed(tensor: Tensor, sizes: Mapping[str, int], given: Sequence[int] | None, batch: int) -> tuple[int, ...]:
     if given is not None:
         return tuple(given)
     behind = iter(_open_keys(tensor))
-    first = tuple(size if isinstance(size, int) else 1 for size in tensor.shape[:1])
+    first = tuple(size if isinstance(size, int) else batch for size in tensor.shape[:1])
     return first + tuple(size if isinstance(size, int) else sizes[next(behind)] for size in tensor.shape[1:])
 
 

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ Run = Callable[[], object]
 Clock = Callable[[], int]
 
 CONFIDENCE = 0.95
+# Two sessions of one and the same model differ by up to this share: their memory lies differently (docs/benchmarks.md).
+SAME_MODEL_SPREAD = 0.05
 FEWEST_ROUNDS = 6  # with fewer, not even the lowest and the highest round enclose the median with 95 % confidence
 
 
@@ -102,8 +105,17 @@ def compare(
     )
 
 
+def verdict(speedup: Interval) -> Literal["faster", "slower", "no difference shown"]:
+    """Say in words what a speed-up shows; a difference that two copies of one model can have shows nothing."""
+    if speedup.low > 1.0 and speedup.value > 1.0 + SAME_MODEL_SPREAD:
+        return "faster"
+    if speedup.high < 1.0 and speedup.value < 1.0 / (1.0 + SAME_MODEL_SPREAD):
+        return "slower"
+    return "no difference shown"
+
+
 def median_interval(samples: NDArray[np.float64]) -> Interval:
-    """Return the median of at least 6 samples and its distribution-free 95 % interval.
+    """Return the median of samples (at least 6) and its distribution-free 95 % interval.
 
     The interval runs from the k-th smallest to the k-th largest sample, with the largest k for which
     P(Binomial(n, 1/2) < k) <= 2.5 %: no assumption on the shape of timing noise. See J.-Y. Le Boudec, "Performance

@@ -1,4 +1,4 @@
-"""What this machine is, read from /proc and /sys; an odd machine yields less, never an exception."""
+"""What this machine is and how it fares, read from /proc and /sys; an odd machine yields less, never an exception."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+_ROOT = Path("/")
 _VECTOR_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "asimddp", "i8mm")
+# Bits of the Raspberry Pi firmware's get_throttled word; the same bit 16 places up: it has happened since boot.
+_THROTTLED_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 
 
 @dataclass(frozen=True)
@@ -39,18 +42,50 @@ class Host:
         return ", ".join(words)
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """How the machine fares at one moment; None where it does not say.
+
+    Attributes:
+        load_average: Runnable processes, mean over the last minute.
+        governor: What sets the processor's frequency, for instance ``performance`` or ``ondemand``.
+        temperature_celsius: The hottest thermal zone.
+        throttling: What holds the processor back now; empty where it says that nothing does.
+        throttled_since_boot: What has held it back at any time since it started.
+    """
+
+    load_average: float | None
+    governor: str | None
+    temperature_celsius: float | None
+    throttling: frozenset[str] | None
+    throttled_since_boot: frozenset[str] | None
+
+
 @cache
-def detect() -> Host:
+def detect(root: Path = _ROOT) -> Host:
     """Read the facts once; they do not change while a process runs."""
-    fields = _cpuinfo()
+    fields = _cpuinfo(root)
     return Host(
         machine=platform.machine(),
         cpu=fields.get("model name", platform.machine()),
         features=frozenset((fields.get("flags") or fields.get("Features") or "").split()),
         cores=len(os.sched_getaffinity(0)),
-        memory_bytes=_memory_bytes(),
-        board=_read("/proc/device-tree/model"),
+        memory_bytes=_memory_bytes(root),
+        board=_read(root / "proc/device-tree/model"),
         system=f"{platform.system()} {platform.release()}",
+    )
+
+
+def conditions(root: Path = _ROOT) -> Conditions:
+    """Read how the machine fares now."""
+    load = (_read(root / "proc/loadavg") or "").split()
+    throttled = _throttled_word(root)
+    return Conditions(
+        load_average=float(load[0]) if load else None,
+        governor=_read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        temperature_celsius=_hottest(root),
+        throttling=_throttling(throttled),
+        throttled_since_boot=_throttling(throttled and throttled >> 16),
     )
 
 
@@ -60,24 +95,39 @@ def int8_dot_products_saturate() -> bool:
     return host.machine == "x86_64" and not host.features & {"avx512_vnni", "avx_vnni"}
 
 
-def _cpuinfo() -> dict[str, str]:
+def _cpuinfo(root: Path) -> dict[str, str]:
     """Return the first processor's fields."""
     fields: dict[str, str] = {}
-    for line in (_read("/proc/cpuinfo") or "").splitlines():
+    for line in (_read(root / "proc/cpuinfo") or "").splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
     return fields
 
 
-def _memory_bytes() -> int | None:
-    for line in (_read("/proc/meminfo") or "").splitlines():
+def _memory_bytes(root: Path) -> int | None:
+    for line in (_read(root / "proc/meminfo") or "").splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) * 1024
     return None
 
 
-def _read(path: str) -> str | None:
+def _hottest(root: Path) -> float | None:
+    texts = [_read(zone / "temp") for zone in (root / "sys/class/thermal").glob("thermal_zone*")]
+    return max((int(text) / 1000 for text in texts if text), default=None)
+
+
+def _throttled_word(root: Path) -> int | None:
+    """Read the Raspberry Pi firmware's word; other machines have none that a plain user may read."""
+    text = _read(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
+    return None if text is None else int(text, 16)
+
+
+def _throttling(word: int | None) -> frozenset[str] | None:
+    return None if word is None else frozenset(what for bit, what in _THROTTLED_BITS.items() if word >> bit & 1)
+
+
+def _read(path: Path) -> str | None:
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").strip("\0\n ") or None
+        return path.read_text(encoding="utf-8", errors="replace").strip("\0\n ") or None
     except OSError:
         return None

@@ -24,7 +24,7 @@ class Subject:
     """One thing to time.
 
     Attributes:
-        name: How it is called in the result: the file's name, with its folder where two files have the same one.
+        name: How it is called in the result: the file's name, with folders where it takes them to tell files apart.
         size: Bytes of the model, external data included.
         engine: The loaded model.
         feeds: One batch of seeded noise.
@@ -119,8 +119,13 @@ def measure(subjects: Sequence[Subject], plan: Plan, progress: Callable[[int, in
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    short = [path.name for path in paths]
-    return [str(path) if short.count(path.name) > 1 else path.name for path in paths]
+    """Return the file names, with as many of their folders as it takes to tell the files apart."""
+    deepest = max(len(path.parts) for path in paths)
+    for depth in range(1, deepest + 1):
+        names = [str(Path(*path.parts[-depth:])) for path in paths]
+        if len(set(names)) == len(set(paths)):
+            break
+    return names
 
 
 def _open(path: Path, settings: SessionSettings) -> tuple[int, OrtEngine]:
