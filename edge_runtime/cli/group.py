@@ -5,10 +5,16 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
+from importlib import metadata
 
 import click
 
-from edge_runtime.errors import EdgeoptError
+from edge_runtime.errors import EdgeoptError, EnvironmentFault
+
+PACKAGES = ("benchmarks", "devices", "edge_runtime", "optimizer")
+
+# Libraries that only an extra brings, by import name.
+_EXTRAS = {"PIL": "optimizer", "amqtt": "demo", "google": "optimizer", "onnx": "optimizer", "rich": "optimizer"}
 
 
 class LazyGroup(click.Group):
@@ -30,10 +36,15 @@ class LazyGroup(click.Group):
         return list(self._verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module of one verb and return its command."""
+        """Import the module of one verb and return its command.
+
+        Raises:
+            EnvironmentFault: E-INSTALL-CLASH, another distribution has written into our packages.
+        """
         del ctx
         if cmd_name not in self._verbs:
             return None
+        refuse_clash(metadata.packages_distributions())
         module_name, attribute = self._verbs[cmd_name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module_name), attribute)
         return command
@@ -47,7 +58,7 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run the verb; an EdgeoptError becomes its message on stderr and its exit status."""
         try:
-            return super().invoke(ctx)
+            return self._invoke_with_extras(ctx)
         except EdgeoptError as error:
             if ctx.params.get("debug"):
                 raise
@@ -56,3 +67,36 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted; nothing half-written was left behind", err=True)
             sys.exit(130)
+
+    def _invoke_with_extras(self, ctx: click.Context) -> object:
+        """Run the verb; a library that only an extra brings is named with that extra."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            library = (error.name or "").partition(".")[0]
+            if library not in _EXTRAS:
+                raise
+            raise EnvironmentFault(
+                "E-INSTALL-EXTRA",
+                f"this needs the library {library}, which is not installed",
+                f"pip install 'edgeopt[{_EXTRAS[library]}]'",
+            ) from error
+
+
+def refuse_clash(owners: Mapping[str, list[str]]) -> None:
+    """Refuse to run where another distribution installs one of our top-level names: whose code would run is luck.
+
+    Args:
+        owners: Import name -> distributions, as `importlib.metadata.packages_distributions` gives it.
+
+    Raises:
+        EnvironmentFault: E-INSTALL-CLASH.
+    """
+    for name in PACKAGES:
+        others = sorted(set(owners.get(name, [])) - {"edgeopt"})
+        if others:
+            raise EnvironmentFault(
+                "E-INSTALL-CLASH",
+                f"the package '{name}' is also installed by '{others[0]}', and one has overwritten the other",
+                "install edgeopt in its own environment: pipx install 'edgeopt[all]'",
+            )
