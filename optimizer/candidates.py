@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -18,6 +18,7 @@ from optimizer.schemes import Int8Dynamic, Int8Weights, Scheme
 Ranges: TypeAlias = Mapping[str, tuple[float, float]]  # tensor name -> (low, high)
 
 _EVALUATION_BATCH = 32
+_SAME_SPEED = 0.97  # a form that gains size may cost this little: identical kernels differ by as much between runs
 
 # What onnxruntime's quantizer is seen to raise on graphs it does not expect.
 _QUANTIZER_ERRORS = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
@@ -28,7 +29,7 @@ class Candidate:
     """A form of the model and what is known about it so far.
 
     Attributes:
-        name: Variant name, ``fp32`` for the user's own model.
+        name: Variant name, ``fp32`` or ``as-given`` for the user's own model.
         precision: In words.
         data: The ONNX model; empty where it could not be built.
         settings: Session settings it is measured and served with.
@@ -87,29 +88,32 @@ def judge(candidate: Candidate, by: Judge | None, budget: Budget) -> Candidate:
     return replace(judged, rejected=f"{values} is outside the budget of {budget}")
 
 
-def time_all(candidates: Sequence[Candidate], sample: Feeds, plan: Plan) -> list[Candidate]:
+def time_all(
+    candidates: Sequence[Candidate], sample: Feeds, plan: Plan, progress: Callable[[int, int], None]
+) -> list[Candidate]:
     """Time all candidates that are still in, interleaved; the first is the user's own model and the reference."""
     running = [candidate for candidate in candidates if not candidate.rejected]
     engines = [candidate.engine() for candidate in running]
-    comparison = compare([_bind(engine, sample) for engine in engines], plan)
+    comparison = compare([_bind(engine, sample) for engine in engines], plan, progress=progress)
     timed = {
         candidate.name: replace(candidate, milliseconds=milliseconds, speedup=speedup)
         for candidate, milliseconds, speedup in zip(running, comparison.timings, comparison.speedups, strict=True)
     }
-    return [_gate(timed.get(candidate.name, candidate)) for candidate in candidates]
+    own, *others = [timed.get(candidate.name, candidate) for candidate in candidates]
+    return [own, *(_gate(candidate) for candidate in others)]
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the fastest candidate that is in; one that gains size only comes before float32 but after speed."""
+    """Return the best candidate that is in: the fastest quantized form, else the smallest, else float32."""
     accepted = [candidate for candidate in candidates if not candidate.rejected]
+    return max(accepted, key=_rank)
 
-    def rank(candidate: Candidate) -> tuple[int, float]:
-        speedup = candidate.speedup.value if candidate.speedup else 1.0
-        if isinstance(candidate.scheme, Int8Weights):
-            return 1, speedup
-        return (2 if candidate is not accepted[0] else 0), speedup
 
-    return max(accepted, key=rank)
+def _rank(candidate: Candidate) -> tuple[int, float]:
+    """Order by what a form gains (int8 arithmetic, then size, then nothing), and inside that by speed."""
+    quantized = candidate.scheme is not None
+    speed_gained = quantized and not isinstance(candidate.scheme, Int8Weights)
+    return quantized + speed_gained, candidate.speedup.value if candidate.speedup else 1.0
 
 
 def _bind(engine: OrtEngine, sample: Feeds) -> Run:
@@ -119,11 +123,12 @@ def _bind(engine: OrtEngine, sample: Feeds) -> Run:
 def _gate(candidate: Candidate) -> Candidate:
     """Reject what does not gain what it is for: shown to be faster, or smaller and not shown to be slower."""
     speedup = candidate.speedup
-    if speedup is None or candidate.name == "fp32":
+    if speedup is None:
         return candidate
+    measured = f"{speedup.value:.2f} x ({speedup.low:.2f} to {speedup.high:.2f})"
     if isinstance(candidate.scheme, Int8Weights):
-        return replace(candidate, rejected="slower than float32") if speedup.high < 1.0 else candidate
+        slower = speedup.high < _SAME_SPEED
+        return replace(candidate, rejected=f"slower than float32 here: {measured}") if slower else candidate
     if speedup.low > 1.0:
         return candidate
-    measured = f"{speedup.value:.2f} x [{speedup.low:.2f}, {speedup.high:.2f}]"
     return replace(candidate, rejected=f"not shown to be faster than float32 here: {measured}")

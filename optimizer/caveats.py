@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from devices.profile import LOCAL
+from optimizer.candidates import Candidate
 from optimizer.load import LoadedModel
 from optimizer.request import Request
+from optimizer.simplify import Step
 
 _FEW_SAMPLES = 32
 
 
-def caveats(model: LoadedModel, request: Request) -> tuple[str, ...]:
-    """Return one plain sentence per thing that was not proved, each with what would prove it."""
-    found = []
-    if request.samples is None:
-        found.append(
-            "accuracy is UNVERIFIED: there are no data to check it with. This command verifies it: "
-            f"edgeopt quantize {model.path} --calibration CALIBRATION.npz --evaluation TEST.npz "
-            "--metric top1 --max-drop 1pt"
-        )
-    elif request.evaluation is None:
-        found.append("accuracy was measured on the calibration samples and is optimistic: give --evaluation")
-    for data in (request.calibration, request.evaluation):
-        if data is not None and data.ignored:
-            found.append(f"{data.source}: arrays not used: {', '.join(data.ignored)}")
-    if request.calibration is not None and len(request.calibration) < _FEW_SAMPLES:
-        found.append(f"only {len(request.calibration)} calibration samples: 100 or more give steadier ranges")
+def caveats(model: LoadedModel, chosen: Candidate, rewrites: Sequence[Step], request: Request) -> tuple[str, ...]:
+    """Return one plain sentence per thing that was not proved or not done, each with what would help."""
+    found = [*_about_accuracy(model, chosen, request), *_about_data(request)]
+    found += [f"rewrite rolled back: {step.name}: {step.note}" for step in rewrites if not step.kept]
     if request.target != LOCAL:
         found.append(f"latency was measured here, not on {request.target}: measure there with edgeopt benchmark")
     return tuple(found)
+
+
+def _about_accuracy(model: LoadedModel, chosen: Candidate, request: Request) -> Iterator[str]:
+    if request.samples is not None:
+        if request.evaluation is None:
+            yield "accuracy was measured on the calibration samples and is optimistic: give --evaluation"
+        return
+    command = (
+        f"edgeopt quantize {model.path} --calibration CALIBRATION.npz --evaluation TEST.npz "
+        "--metric top1 --max-drop 1pt"
+    )
+    if chosen.scheme is not None:
+        yield f"accuracy is UNVERIFIED: there are no data to check it with. This command verifies it: {command}"
+    elif model.weights and not model.already_quantized:
+        yield f"without data only data-free forms were tried. This command tries and verifies the others: {command}"
+
+
+def _about_data(request: Request) -> Iterator[str]:
+    for data in (request.calibration, request.evaluation):
+        if data is not None and data.ignored:
+            yield f"{data.source}: arrays not used: {', '.join(data.ignored)}"
+    if request.calibration is not None and len(request.calibration) < _FEW_SAMPLES:
+        yield f"only {len(request.calibration)} calibration samples: 100 or more give steadier ranges"

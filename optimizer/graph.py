@@ -37,13 +37,18 @@ def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def float_weights(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
-    """Return constant float32 weights of top-level multiplying operators: initializer name -> its first user."""
+    """Return constant float32 weights of top-level multiplying operators: tensor name -> its first user."""
     constants = {item.name for item in graph.initializer if item.data_type == onnx.TensorProto.FLOAT}
+    constants |= {node.output[0] for node in graph.node if node.op_type == "Constant" and _is_float_tensor(node)}
     weights: dict[str, onnx.NodeProto] = {}
     for node in graph.node:
         if node.op_type in WEIGHTED_OPS and len(node.input) > 1 and node.input[1] in constants:
             weights.setdefault(node.input[1], node)
     return weights
+
+
+def _is_float_tensor(constant: onnx.NodeProto) -> bool:
+    return any(attribute.t.data_type == onnx.TensorProto.FLOAT for attribute in constant.attribute)
 
 
 def output_channel_axis(node: onnx.NodeProto, dimensions: int) -> int:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from benchmarks.inputs import synthetic_feeds
 from devices import profile
 from edge_runtime.errors import BadInput, BudgetNotMet
 from edge_runtime.inference.batch import batch_size_of
-from edge_runtime.inference.engine import Array
+from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from optimizer.calibrate.observe import observe_ranges
-from optimizer.candidates import Candidate, build, choose, judge, time_all
+from optimizer.candidates import Candidate, Ranges, build, choose, judge, time_all
+from optimizer.caveats import caveats
+from optimizer.data import Dataset
 from optimizer.evaluate import Judge
 from optimizer.graph import WEIGHTED_OPS
 from optimizer.load import LoadedModel
 from optimizer.quantize import tensors_to_observe
 from optimizer.request import Request
-from optimizer.schemes import Int8Static, Scheme, schemes_for
-from optimizer.seal import Result, seal
+from optimizer.result import Result
+from optimizer.schemes import Int8Static, Int8Weights, Scheme, schemes_for
+from optimizer.seal import Choice, seal
 from optimizer.simplify import Simplified, simplify
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # (stage in words, done, in all)
+
+
+_CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 
 
 def optimize(model: LoadedModel, request: Request, progress: Progress = lambda stage, done, total: None) -> Result:
@@ -33,28 +39,25 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
         BudgetNotMet: E-BUDGET-INT8, `require_int8` is set and no int8 form came through.
     """
     device = _device(request.target)
-    original = Candidate("fp32", _own_precision(model), model.data, SessionSettings(request.threads))
+    nothing = nothing_to_quantize(model)
+    original = Candidate("as-given" if nothing else "fp32", "as given", model.data, SessionSettings(request.threads))
     engine = original.engine()
     sample = _one_sample(engine, request)
-    progress("evaluating the model as it is", 0, 1)
     by = _judge(engine, request)
-    candidates = [judge(original, by, request.budget)]
-    nothing = nothing_to_quantize(model)
+    simplified = simplify(model.data, sample) if nothing is None else Simplified(model.data, ())
+    candidates = [original]
     if nothing is None:
         schemes = schemes_for(device, model, calibrated=request.calibration is not None)
-        simplified = simplify(model.data, sample)
-        candidates += [_float_form(simplified, request.threads)] if simplified.data != model.data else []
-        candidates += _quantized_forms(simplified.data, schemes, sample, request, progress)
-        for index, candidate in enumerate(candidates[1:], start=1):
-            progress("evaluating candidates", index, len(candidates))
-            candidates[index] = judge(candidate, by, request.budget)
-    progress("timing, interleaved", 0, 1)
-    candidates = time_all(candidates, sample, request.plan)
+        candidates += _other_forms(simplified, schemes, sample, request, progress)
+    candidates = _judged(candidates, by, request, progress)
+    candidates = time_all(candidates, sample, request.plan, lambda done, all_: progress("timing", done, all_))
     chosen = choose(candidates)
     if request.require_int8 and chosen.scheme is None:
         raise _int8_missing(candidates, nothing)
-    progress("sealing", 0, 1)
-    return seal(model, candidates, chosen, sample, request)
+    choice = Choice(chosen, candidates, _reason(chosen, original.name, nothing))
+    manifest, members = seal(model, choice, sample, request)
+    warnings = caveats(model, chosen, simplified.steps, request)
+    return Result(manifest, members, chosen, tuple(candidates), model.file_bytes, warnings)
 
 
 def nothing_to_quantize(model: LoadedModel) -> str | None:
@@ -62,7 +65,10 @@ def nothing_to_quantize(model: LoadedModel) -> str | None:
     if model.already_quantized:
         return f"the model is already quantized (it holds {', '.join(model.already_quantized)})"
     if not model.weights:
-        found = ", ".join(list(model.operators)[:3])
+        bodies = sorted(_CONTROL_FLOW & set(model.operators))
+        if bodies:
+            return f"what could be quantized lies inside control flow ({', '.join(bodies)}), which stays float"
+        found = ", ".join(list(model.operators)[:5])
         return f"it has no {', '.join(WEIGHTED_OPS)} with constant float32 weights (it is made of {found})"
     return None
 
@@ -73,10 +79,6 @@ def _device(name: str) -> profile.Device:
     except KeyError as error:
         known = ", ".join(profile.names())
         raise BadInput("E-TARGET-UNKNOWN", f"there is no target {name}", f"use one of: {known}") from error
-
-
-def _own_precision(model: LoadedModel) -> str:
-    return "as given, already quantized" if model.already_quantized else "as given"
 
 
 def _one_sample(engine: OrtEngine, request: Request) -> dict[str, Array]:
@@ -91,22 +93,48 @@ def _judge(engine: OrtEngine, request: Request) -> Judge | None:
     return Judge.of(engine, request.metric, data, request.output) if data is not None else None
 
 
+def _other_forms(
+    simplified: Simplified, schemes: Sequence[Scheme], sample: Feeds, request: Request, progress: Progress
+) -> list[Candidate]:
+    """Build every form worth trying: the simplified float32 model and what the schemes make of it."""
+    ranges = _ranges(simplified.data, request.calibration, progress) if _needs_ranges(schemes) else {}
+    built = [build(simplified.data, scheme, ranges, request.threads, sample) for scheme in schemes]
+    return [_float_form(simplified, request.threads), *built]
+
+
+def _needs_ranges(schemes: Sequence[Scheme]) -> bool:
+    return any(isinstance(scheme, Int8Static) for scheme in schemes)
+
+
+def _ranges(data: bytes, calibration: Dataset | None, progress: Progress) -> Ranges:
+    if calibration is None:
+        return {}
+    tensors = tensors_to_observe(data)
+    return observe_ranges(data, tensors, calibration, lambda done, all_: progress("observing activations", done, all_))
+
+
 def _float_form(simplified: Simplified, threads: int) -> Candidate:
     kept = ", ".join(step.name for step in simplified.steps if step.kept)
     return Candidate("fp32-simplified", f"as given, simplified: {kept}", simplified.data, SessionSettings(threads))
 
 
-def _quantized_forms(
-    data: bytes, schemes: tuple[Scheme, ...], sample: dict[str, Array], request: Request, progress: Progress
-) -> list[Candidate]:
-    ranges: dict[str, tuple[float, float]] = {}
-    if request.calibration is not None and any(isinstance(scheme, Int8Static) for scheme in schemes):
+def _judged(candidates: list[Candidate], by: Judge | None, request: Request, progress: Progress) -> list[Candidate]:
+    judged = []
+    for done, candidate in enumerate(candidates):
+        progress("evaluating", done, len(candidates))
+        judged.append(judge(candidate, by, request.budget))
+    return judged
 
-        def observed(done: int, total: int) -> None:
-            progress("observing activations", done, total)
 
-        ranges = observe_ranges(data, tensors_to_observe(data), request.calibration, observed)
-    return [build(data, scheme, ranges, request.threads, sample) for scheme in schemes]
+def _reason(chosen: Candidate, original: str, nothing: str | None) -> str:
+    if nothing is not None:
+        return f"passed through unchanged: {nothing}"
+    speedup = chosen.speedup.value if chosen.speedup else 1.0
+    if chosen.name == original:
+        return "the model as given is the best: no other form was both inside the budget and worth it"
+    if isinstance(chosen.scheme, Int8Weights):
+        return f"smallest form that is not slower than float32 ({speedup:.2f} x)"
+    return f"fastest form inside the budget: {speedup:.2f} x float32"
 
 
 def _int8_missing(candidates: list[Candidate], nothing: str | None) -> BudgetNotMet:

@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationMethod, QuantType, quantize_dynamic
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from optimizer.graph import float_weights, opset_of, output_channel_axis, quantize_symmetric
 from optimizer.schemes import Int8Dynamic, Int8Static, Scheme
@@ -75,10 +76,12 @@ def _static(data: bytes, ranges: Mapping[str, tuple[float, float]], keep_float: 
 
 
 def _dynamic(data: bytes, keep_float: Sequence[str]) -> bytes:
+    model = onnx.load_model_from_string(data)
+    add_pre_process_metadata(model)  # else onnxruntime advises to simplify first, which was done
     with tempfile.TemporaryDirectory(prefix="edgeopt-") as folder:
         target = Path(folder) / "dynamic.onnx"
         quantize_dynamic(
-            onnx.load_model_from_string(data),
+            model,
             target,
             op_types_to_quantize=["MatMul"],  # Gemm is first rewritten to MatMul + Add
             per_channel=True,
@@ -95,8 +98,10 @@ def _weights(data: bytes, keep_float: Sequence[str]) -> bytes:
     constants = {item.name: item for item in model.graph.initializer}
     restored = []
     for name, node in float_weights(model.graph).items():
+        if name not in constants or node.name in keep_float:
+            continue
         weight = numpy_helper.to_array(constants[name])
-        if node.name in keep_float or weight.size < _SMALLEST_WEIGHT:
+        if weight.size < _SMALLEST_WEIGHT:
             continue
         axis = output_channel_axis(node, weight.ndim)
         codes, scales = quantize_symmetric(weight, axis)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
 import onnx
 import onnxruntime
@@ -13,7 +12,7 @@ import onnxruntime
 from devices.host import detect
 from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Array
-from edge_runtime.package import archive, golden
+from edge_runtime.package import golden
 from edge_runtime.package.manifest import (
     FORMAT,
     Golden,
@@ -24,7 +23,6 @@ from edge_runtime.package.manifest import (
     Variant,
 )
 from optimizer.candidates import Candidate
-from optimizer.caveats import caveats
 from optimizer.load import LoadedModel
 from optimizer.request import Request
 
@@ -33,46 +31,26 @@ _GOLDEN_FILE = "golden.npz"
 
 
 @dataclass(frozen=True)
-class Result:
-    """The outcome of an optimization.
+class Choice:
+    """The candidate to seal, all that were tried (the user's own model first), and why it was taken, in words."""
 
-    Attributes:
-        manifest: As written into the package.
-        members: The package's other members by name.
-        chosen: The candidate inside.
-        candidates: All of them, the user's own model first, each with its reason where it lost.
-        original_bytes: Size of the user's model on disk.
-        warnings: What the user should know before he trusts the result.
-    """
-
-    manifest: Manifest
-    members: dict[str, bytes]
     chosen: Candidate
-    candidates: tuple[Candidate, ...]
-    original_bytes: int
-    warnings: tuple[str, ...]
-
-    def write(self, path: Path) -> None:
-        """Write the package; it is there whole or not at all."""
-        archive.write(path, self.manifest, self.members)
+    candidates: Sequence[Candidate]
+    reason: str
 
 
 def seal(
-    model: LoadedModel,
-    candidates: Sequence[Candidate],
-    chosen: Candidate,
-    sample: Mapping[str, Array],
-    request: Request,
-) -> Result:
-    """Return the package of the chosen candidate, its golden outputs computed by the code that will serve it.
+    model: LoadedModel, choice: Choice, sample: Mapping[str, Array], request: Request
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Return manifest and members of the package; golden outputs are computed by the code that will serve them.
 
     Args:
         model: The user's model.
-        candidates: All candidates, the user's own model first.
-        chosen: The one to seal.
+        choice: What to seal.
         sample: One sample that the model accepts, golden where the user gave no data.
         request: What the user asked for.
     """
+    chosen = choice.chosen
     inputs = request.samples.head(GOLDEN_SAMPLES) if request.samples is not None else dict(sample)
     outputs = run_all(chosen.engine(), inputs)
     file = f"variants/{chosen.name}.onnx"
@@ -86,13 +64,12 @@ def seal(
         preprocess=request.identity.preprocess,
         variants=(_variant(chosen, file, outputs),),
         golden=Golden(_GOLDEN_FILE, samples=len(next(iter(inputs.values()))), synthetic=request.samples is None),
-        chosen_because=_reason(chosen, candidates),
-        rejected=tuple(Rejected(c.name, c.rejected) for c in candidates if c.rejected),
+        chosen_because=choice.reason,
+        rejected=tuple(Rejected(lost.name, lost.rejected) for lost in choice.candidates if lost.rejected),
         source=_source(model, request),
         decision=request.identity.decision,
     )
-    members = {file: chosen.data, _GOLDEN_FILE: golden.encode(inputs, {chosen.name: outputs})}
-    return Result(manifest, members, chosen, tuple(candidates), model.file_bytes, caveats(model, request))
+    return manifest, {file: chosen.data, _GOLDEN_FILE: golden.encode(inputs, {chosen.name: outputs})}
 
 
 def _variant(chosen: Candidate, file: str, outputs: Mapping[str, Array]) -> Variant:
@@ -121,18 +98,6 @@ def _latency(chosen: Candidate) -> Latency | None:
         label="measured",
         machine=str(detect()),
     )
-
-
-def _reason(chosen: Candidate, candidates: Sequence[Candidate]) -> str:
-    if len(candidates) == 1:
-        return "nothing to quantize; passed through unchanged"
-    speedup = chosen.speedup.value if chosen.speedup else 1.0
-    if chosen.scheme is None:
-        kind = "the model as given" if chosen.name == "fp32" else "the simplified float32 model"
-        return f"{kind} is the best: no quantized form was both inside the budget and worth it"
-    if chosen.speedup is not None and chosen.speedup.low > 1.0:
-        return f"fastest form inside the budget: {speedup:.2f} x float32"
-    return f"smallest form that is not slower than float32 ({speedup:.2f} x)"
 
 
 def _source(model: LoadedModel, request: Request) -> Source:

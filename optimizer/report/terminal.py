@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from edge_runtime.package.manifest import Accuracy
-from optimizer.seal import Result
+from edge_runtime.package.manifest import Accuracy, Latency
+from optimizer.result import Result
 
 
 def print_result(result: Result, console: Console, written_to: str) -> None:
@@ -52,14 +52,19 @@ def _lines(result: Result, written_to: str) -> Iterator[str]:
     before, after = result.original_bytes, len(chosen.data)
     yield f"size     {_kilobytes(before)} before, {_kilobytes(after)} after ({after / before:.2f} x)"
     if variant.latency is not None:
-        found = variant.latency
-        interval = f"95 % interval {found.low:.2f} to {found.high:.2f}"
-        threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
-        yield f"speed    {found.speedup:.2f} x float32 ({interval}), {threads}, {found.label} on {found.machine}"
+        yield f"speed    {_speed(variant.latency, is_reference=chosen is result.candidates[0])}"
     if variant.accuracy is not None:
         yield _accuracy(variant.accuracy)
     yield from (f"warning  {caveat}" for caveat in result.warnings)
     yield f"wrote    {written_to}"
+
+
+def _speed(found: Latency, *, is_reference: bool) -> str:
+    threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
+    ratio = (
+        "" if is_reference else f"{found.speedup:.2f} x float32 (95 % interval {found.low:.2f} to {found.high:.2f}), "
+    )
+    return f"{ratio}{found.milliseconds:.3f} ms, batch 1, {threads}, {found.label} on {found.machine}"
 
 
 def _accuracy(found: Accuracy) -> str:

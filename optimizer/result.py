@@ -1,0 +1,35 @@
+"""The outcome of an optimization, in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.package import archive
+from edge_runtime.package.manifest import Manifest
+from optimizer.candidates import Candidate
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of an optimization.
+
+    Attributes:
+        manifest: As written into the package.
+        members: The package's other members by name.
+        chosen: The candidate inside.
+        candidates: All of them, the user's own model first, each with its reason where it lost.
+        original_bytes: Size of the user's model on disk.
+        warnings: What the user should know before he trusts the result.
+    """
+
+    manifest: Manifest
+    members: dict[str, bytes]
+    chosen: Candidate
+    candidates: tuple[Candidate, ...]
+    original_bytes: int
+    warnings: tuple[str, ...]
+
+    def write(self, path: Path) -> None:
+        """Write the package; it is there whole or not at all."""
+        archive.write(path, self.manifest, self.members)
