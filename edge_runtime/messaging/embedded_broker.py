@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from types import TracebackType
 
@@ -70,16 +71,17 @@ class EmbeddedBroker:
         """
         ready = threading.Event()
         self._failure, self._stop = None, asyncio.Event()
+        try:
+            listener = socket.create_server((HOST, self.port))
+        except OSError as error:
+            raise self._not_started(error) from error
+        self.port = listener.getsockname()[1]
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(ready)), name="embedded-broker", daemon=True
+            target=lambda: asyncio.run(self._serve(listener, ready)), name="embedded-broker", daemon=True
         )
         self._thread.start()
         if not ready.wait(_PATIENCE_SECONDS) or self._failure:
-            raise EnvironmentFault(
-                "E-DEMO-BROKER-START",
-                f"the embedded broker did not start on {HOST}:{self.port}: {self._failure or 'it does not answer'}",
-                "free that port, or use a broker of your own, for instance mosquitto",
-            ) from self._failure
+            raise self._not_started(self._failure or "it does not answer") from self._failure
 
     def stop(self) -> None:
         """Drop all clients, as a broker that is killed would, and free the port; harmless when not running."""
@@ -90,7 +92,7 @@ class EmbeddedBroker:
         self._thread.join(_PATIENCE_SECONDS)
         self._thread = self._loop = None
 
-    async def _serve(self, ready: threading.Event) -> None:
+    async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
         broker = Broker(_CONFIG)
 
         async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,17 +100,24 @@ class EmbeddedBroker:
 
         try:
             await broker.start()
-            server = await asyncio.start_server(serve_client, HOST, self.port)
-        except (AMQTTError, OSError) as error:
+        except AMQTTError as error:
             self._failure = error
+            listener.close()
             ready.set()
             return
         self._loop = asyncio.get_running_loop()
-        self.port = server.sockets[0].getsockname()[1]
         ready.set()
+        server = await asyncio.start_server(serve_client, sock=listener)
         await self._stop.wait()
         server.close()
         await broker.shutdown()
+
+    def _not_started(self, why: Exception | str) -> EnvironmentFault:
+        return EnvironmentFault(
+            "E-DEMO-BROKER-START",
+            f"the embedded broker did not start on {HOST}:{self.port}: {why}",
+            "free that port, or use a broker of your own, for instance mosquitto",
+        )
 
 
 def _keep_quiet() -> None:

@@ -12,7 +12,7 @@ from optimizer.evaluate import Budget
 from optimizer.load import load_model
 from optimizer.optimize import Progress, optimize
 from optimizer.request import Identity, Request
-from optimizer.seal import Result
+from optimizer.result import Result
 
 NAME = "bearing"
 ALARM_ON = ("imbalance", "outer_race_fault")
