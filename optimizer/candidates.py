@@ -100,7 +100,21 @@ def time_all(
         for candidate, milliseconds, speedup in zip(running, comparison.timings, comparison.speedups, strict=True)
     }
     own, *others = [timed.get(candidate.name, candidate) for candidate in candidates]
-    return [own, *(_gate(candidate) for candidate in others)]
+    return [own, *(gate(candidate) for candidate in others)]
+
+
+def gate(candidate: Candidate) -> Candidate:
+    """Reject what does not gain what it is for: shown to be faster, or smaller and not shown to be slower."""
+    speedup = candidate.speedup
+    if speedup is None:
+        return candidate
+    measured = f"{speedup.value:.2f} x ({speedup.low:.2f} to {speedup.high:.2f})"
+    if isinstance(candidate.scheme, Int8Weights):
+        slower = speedup.high < _SAME_SPEED
+        return replace(candidate, rejected=f"slower than float32 here: {measured}") if slower else candidate
+    if speedup.low > 1.0:
+        return candidate
+    return replace(candidate, rejected=f"not shown to be faster than float32 here: {measured}")
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:
@@ -118,17 +132,3 @@ def _rank(candidate: Candidate) -> tuple[int, float]:
 
 def _bind(engine: OrtEngine, sample: Feeds) -> Run:
     return lambda: engine.run(sample)
-
-
-def _gate(candidate: Candidate) -> Candidate:
-    """Reject what does not gain what it is for: shown to be faster, or smaller and not shown to be slower."""
-    speedup = candidate.speedup
-    if speedup is None:
-        return candidate
-    measured = f"{speedup.value:.2f} x ({speedup.low:.2f} to {speedup.high:.2f})"
-    if isinstance(candidate.scheme, Int8Weights):
-        slower = speedup.high < _SAME_SPEED
-        return replace(candidate, rejected=f"slower than float32 here: {measured}") if slower else candidate
-    if speedup.low > 1.0:
-        return candidate
-    return replace(candidate, rejected=f"not shown to be faster than float32 here: {measured}")

@@ -99,7 +99,8 @@ def _other_forms(
     """Build every form worth trying: the simplified float32 model and what the schemes make of it."""
     ranges = _ranges(simplified.data, request.calibration, progress) if _needs_ranges(schemes) else {}
     built = [build(simplified.data, scheme, ranges, request.threads, sample) for scheme in schemes]
-    return [_float_form(simplified, request.threads), *built]
+    rewritten = any(step.kept for step in simplified.steps)
+    return [_float_form(simplified, request.threads), *built] if rewritten else built
 
 
 def _needs_ranges(schemes: Sequence[Scheme]) -> bool:

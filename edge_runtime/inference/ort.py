@@ -25,7 +25,8 @@ _ORT_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
 )
-_RUN_ERRORS: tuple[type[Exception], ...] = (*_ORT_ERRORS, ValueError)
+# The Python binding adds ValueError: arrays of a wrong kind, names in a model that are not UTF-8.
+_BINDING_ERRORS: tuple[type[Exception], ...] = (*_ORT_ERRORS, ValueError)
 _FATAL_ONLY = 4  # onnxruntime's logger severities: 0 verbose … 4 fatal; its errors reach us as exceptions
 
 
@@ -63,7 +64,7 @@ class OrtEngine:
         """Run one batch; see the contract in engine.py."""
         try:
             results = self._session.run(self._output_names, dict(feeds))
-        except _RUN_ERRORS as error:
+        except _BINDING_ERRORS as error:
             raise BadInput(
                 "E-INFERENCE",
                 f"the model failed on this input: {_first_line(error)}",
@@ -107,8 +108,9 @@ def _session_options(settings: SessionSettings) -> onnxruntime.SessionOptions:
 
 def _create_session(model: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except _ORT_ERRORS as error:
+        # onnxruntime's own fallback prints to stdout and tries the same provider again.
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    except _BINDING_ERRORS as error:
         raise BadInput(
             "E-MODEL-LOAD",
             f"onnxruntime {onnxruntime.__version__} cannot load the model: {_first_line(error)}",
