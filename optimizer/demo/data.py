@@ -46,3 +46,18 @@ def labelled_bursts(seed: int, count: int) -> tuple[NDArray[np.float32], NDArray
     for index, label in enumerate(classes):
         bursts[index, 0] = burst(bearing, _CONDITIONS[label](generator), generator)
     return bursts, classes
+
+
+def calibration() -> NDArray[np.float32]:
+    """Return bursts that show the ranges of activations, also as ``--calibration optimizer.demo.data:calibration``."""
+    return labelled_bursts(CALIBRATION_SEED, 240)[0]
+
+
+def evaluation() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the labelled bursts that the demo's optimization is judged on."""
+    return labelled_bursts(EVALUATION_SEED, 1500)
+
+
+def held_out() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the labelled bursts of the model card's figure: nothing was chosen by looking at them."""
+    return labelled_bursts(TEST_SEED, 6000)
