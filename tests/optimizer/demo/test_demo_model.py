@@ -1,0 +1,46 @@
+"""The committed model is what its card says, and the optimizer makes it smaller and keeps it right."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.inference.batch import run_all
+from edge_runtime.inference.ort import OrtEngine
+from optimizer.demo import data
+from optimizer.demo.model import optimize_demo_model
+
+CARD = Path(__file__).parents[3] / "docs" / "demo_model" / "README.md"
+
+
+def test_its_accuracy_is_the_one_stated() -> None:
+    """The card's figure is measured, on bursts that nothing was tuned on."""
+    bursts, classes = data.held_out()
+    outputs = run_all(OrtEngine(data.MODEL.read_bytes()), {"vibration": bursts})["probabilities"]
+    stated = re.search(r"\| float32 \| (0\.\d+) \|", CARD.read_text(encoding="utf-8"))
+    assert stated is not None
+    assert float((outputs.argmax(axis=1) == classes).mean()) == pytest.approx(float(stated[1]), abs=0.001)
+
+
+def test_it_is_small_enough_to_ship() -> None:
+    """One file under 300 kB, without external data."""
+    assert data.MODEL.stat().st_size < 300_000
+
+
+def test_no_two_data_sets_share_a_seed() -> None:
+    """Calibration and evaluation are not the training bursts."""
+    seeds = [getattr(data, name) for name in dir(data) if name.endswith("_SEED")]
+    assert len(seeds) == 5
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_the_optimizer_makes_it_smaller_within_a_point() -> None:
+    """The package of the demo is quantized, and its accuracy is verified."""
+    result = optimize_demo_model(lambda stage, done, total: None)
+    accuracy = result.chosen.accuracy
+    assert result.chosen.scheme is not None
+    assert len(result.chosen.data) < 0.5 * result.original_bytes
+    assert accuracy is not None
+    assert accuracy.value > accuracy.reference - 0.01
