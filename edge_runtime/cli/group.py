@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
-from importlib import metadata
 
 import click
 
@@ -44,6 +43,8 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in self._verbs:
             return None
+        from importlib import metadata  # costs half of what --help may cost on a small board
+
         refuse_clash(metadata.packages_distributions())
         module_name, attribute = self._verbs[cmd_name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module_name), attribute)

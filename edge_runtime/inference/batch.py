@@ -16,22 +16,25 @@ def batch_size_of(engine: Engine, wanted: int) -> int:
 
 
 def batches(feeds: Feeds, size: int) -> Iterator[dict[str, Array]]:
-    """Cut arrays of many samples into batches of `size`.
-
-    A fixed batch must be full, so the last one is filled up by repeating its final sample; readers drop the surplus.
-    Inputs without a batch dimension (scalars) go along unchanged.
-    """
-    count = max(len(array) for array in feeds.values() if array.ndim)
-    for start in range(0, count, size):
+    """Cut arrays of many samples into batches of at most `size`; inputs without a batch dimension go along whole."""
+    for start in range(0, count_samples(feeds), size):
         yield {name: array[start : start + size] if array.ndim else array for name, array in feeds.items()}
+
+
+def count_samples(feeds: Feeds) -> int:
+    """Return the length of the first axis, 1 where no input has one."""
+    return max((len(array) for array in feeds.values() if array.ndim), default=1)
 
 
 def run_all(engine: Engine, feeds: Feeds, wanted: int = 32) -> dict[str, Array]:
     """Run all samples (first axis) through the engine and return the outputs joined along the first axis.
 
+    Where the model fixes its batch, the last one is filled up by repeating its final sample, and the surplus outputs
+    are dropped.
+
     Args:
         engine: Any engine.
-        feeds: Arrays by input name, each with all samples along its first axis.
+        feeds: Arrays by input name, each with all samples, at least one, along its first axis.
         wanted: Batch size where the model leaves it open.
 
     Arrays of different lengths (a recurrent state beside a signal) have no common sample axis and run as one batch.
@@ -39,16 +42,21 @@ def run_all(engine: Engine, feeds: Feeds, wanted: int = 32) -> dict[str, Array]:
     if len({len(array) for array in feeds.values() if array.ndim}) != 1:
         return engine.run(feeds)
     size = batch_size_of(engine, wanted)
+    must_fill = any(tensor.shape and not tensor.has_dynamic_batch() for tensor in engine.inputs)
     collected: dict[str, list[Array]] = {}
     for batch in batches(feeds, size):
-        length = max(len(array) for array in batch.values() if array.ndim)
-        for name, output in engine.run({key: _fill(array, size, engine) for key, array in batch.items()}).items():
-            collected.setdefault(name, []).append(output[:length] if output.ndim else output.reshape(1))
+        missing = size - count_samples(batch) if must_fill else 0
+        for name, output in engine.run(fill_up(batch, missing)).items():
+            kept = output[: len(output) - missing] if output.ndim else output.reshape(1)
+            collected.setdefault(name, []).append(kept)
     return {name: np.concatenate(parts) for name, parts in collected.items()}
 
 
-def _fill(array: Array, size: int, engine: Engine) -> Array:
-    fixed = not all(tensor.has_dynamic_batch() for tensor in engine.inputs if tensor.shape)
-    if not fixed or not array.ndim or len(array) >= size:
-        return array
-    return np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)])
+def fill_up(batch: dict[str, Array], missing: int) -> dict[str, Array]:
+    """Lengthen a batch by repeating its final sample, for a model whose batch must be full."""
+    if missing == 0:
+        return batch
+    return {
+        name: np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if array.ndim else array
+        for name, array in batch.items()
+    }

@@ -40,7 +40,7 @@ class Argmax(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     def decide(self, output: Array) -> Outcome:
         """Decide on one sample's flat output."""
         scores = output.ravel()
-        if not np.isfinite(scores).all():
+        if not scores.size or not np.isfinite(scores).all():
             return Outcome(value=None)
         index = int(scores.argmax())
         label = self.labels[index] if index < len(self.labels) else str(index)
@@ -48,24 +48,30 @@ class Argmax(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
 
 class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="threshold"):
-    """An alarm when one score leaves its limits.
+    """An alarm when one score leaves its limits, of which at least one is given.
 
     Attributes:
-        above: Alarm when the score is greater than this.
-        below: Alarm when the score is less than this.
+        above: Alarm when the score is greater than this; None for no upper limit.
+        below: Alarm when the score is less than this; None for no lower limit.
         index: Which element of the flat output is the score; negative counts from the end.
     """
 
-    above: float = math.inf
-    below: float = -math.inf
+    above: float | None = None
+    below: float | None = None
     index: int = -1
+
+    def __post_init__(self) -> None:
+        if self.above is None and self.below is None:
+            raise ValueError("a threshold needs above, below or both")
 
     def decide(self, output: Array) -> Outcome:
         """Decide on one sample's flat output."""
         value = float(output.ravel()[self.index])
         if not math.isfinite(value):
             return Outcome(value=None)
-        return Outcome(value=value, alarm=value > self.above or value < self.below)
+        too_high = self.above is not None and value > self.above
+        too_low = self.below is not None and value < self.below
+        return Outcome(value=value, alarm=too_high or too_low)
 
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="value"):

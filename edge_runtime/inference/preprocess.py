@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 
+from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array
 
 
@@ -24,22 +27,35 @@ class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channel_axis: int = 1
 
     def __post_init__(self) -> None:
-        if not all(self.std):
-            raise ValueError("std must not be zero")
+        if not all(math.isfinite(number) for number in (self.scale, *self.mean, *self.std)):
+            raise ValueError("scale, mean and std must be finite")
+        if not self.mean or not self.std or not all(self.std):
+            raise ValueError("mean and std need at least one value each, and no std may be zero")
 
     def is_identity(self) -> bool:
         """Tell whether applying changes nothing."""
         return self.scale == 1.0 and not any(self.mean) and set(self.std) == {1.0}
 
     def apply(self, batch: Array) -> Array:
-        """Return the processed float32 batch; the identity keeps the array as it is, whatever its dtype."""
+        """Return the processed float32 batch; the identity keeps the array as it is, whatever its dtype.
+
+        Raises:
+            BadInput: E-PREPROCESS-CHANNELS, the batch has not as many channels as `mean` or `std` has values.
+        """
         if self.is_identity():
             return batch
         values = batch.astype(np.float32) * np.float32(self.scale)
-        return (values - self._along_channels(self.mean, batch.ndim)) / self._along_channels(self.std, batch.ndim)
+        return (values - self._along_channels(self.mean, batch)) / self._along_channels(self.std, batch)
 
-    def _along_channels(self, values: tuple[float, ...], dimensions: int) -> Array:
-        shape = [1] * dimensions
+    def _along_channels(self, values: tuple[float, ...], batch: Array) -> Array:
+        """Return the values in a shape that spreads over the batch along its channels."""
+        shape = [1] * batch.ndim
         if len(values) > 1:
+            if not -batch.ndim <= self.channel_axis < batch.ndim or batch.shape[self.channel_axis] != len(values):
+                raise BadInput(
+                    "E-PREPROCESS-CHANNELS",
+                    f"an input of shape {batch.shape} has not {len(values)} channels along axis {self.channel_axis}",
+                    "give mean and std one value per channel, or one for all, and name the axis the channels are on",
+                )
             shape[self.channel_axis] = len(values)
         return np.asarray(values, dtype=np.float32).reshape(shape)

@@ -1,4 +1,4 @@
-"""Reading and writing .edgepkg files: a stored zip in exactly one byte form.
+"""Reading and writing .edgepkg files.
 
 A package is read by checking, in this order: size, zip structure, CRC of every member, the manifest, size and SHA-256
 of every member, and last that writing the members again gives the very same bytes. The last step leaves no room for
@@ -8,8 +8,8 @@ anything the others do not look at: trailing data, second directories, flipped h
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import msgspec
 
 from edge_runtime.errors import BadInput, EnvironmentFault, Refused
 from edge_runtime.files import write_atomically
+from edge_runtime.package import stored_zip
 from edge_runtime.package.manifest import FORMAT, Manifest, Member
 
 SUFFIX = ".edgepkg"
@@ -27,8 +28,8 @@ MAX_PACKAGE_BYTES = 1 << 30
 MAX_MANIFEST_BYTES = 1 << 20
 NO_SIGNATURES = b'{"format":1,"signatures":[]}\n'
 
-_ZIP_MAGIC = b"PK\x03\x04"
-_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+# A relative path of plain names: whoever extracts a package, with any tool, gets these files and no other.
+_SAFE_NAME = re.compile(r"(?=.{1,200}\Z)\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
 _REBUILD = "build the package again with `edgeopt quantize`, or copy it again from where it was built"
 
 
@@ -52,7 +53,7 @@ def pack(manifest: Manifest, members: Mapping[str, bytes]) -> bytes:
     listed = {name: Member(len(data), hashlib.sha256(data).hexdigest()) for name, data in sorted(members.items())}
     complete = msgspec.structs.replace(manifest, members=listed)
     text = msgspec.json.format(msgspec.json.encode(complete), indent=1) + b"\n"
-    return _zip({MANIFEST: text, SIGNATURES: NO_SIGNATURES, **dict(sorted(members.items()))})
+    return stored_zip.pack({MANIFEST: text, SIGNATURES: NO_SIGNATURES, **dict(sorted(members.items()))})
 
 
 def write(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> None:
@@ -62,11 +63,11 @@ def write(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> None:
 
 def is_package(path: Path) -> bool:
     """Tell whether a file is meant to be a package, by its name or its first bytes; `read` says whether it is one."""
-    if path.suffix == ".edgepkg":
+    if path.suffix == SUFFIX:
         return True
     try:
         with path.open("rb") as file:
-            return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+            return file.read(len(stored_zip.MAGIC)) == stored_zip.MAGIC
     except OSError:
         return False
 
@@ -79,11 +80,15 @@ def read(path: Path) -> Package:
         Refused: E-PACKAGE-DAMAGED, something differs from what the manifest says.
         EnvironmentFault: E-FILE-READ, the file exists but cannot be read.
     """
-    raw = _read_bytes(path)
+    return parse(path, _read_bytes(path))
+
+
+def parse(path: Path, raw: bytes) -> Package:
+    """Verify a package's bytes; `path` only names it in errors, which are those of `read`."""
     members = _unzip(path, raw)
     manifest = _decode_manifest(path, members)
     _check_members(path, manifest, members)
-    if _zip(members) != raw:
+    if not stored_zip.is_canonical(members, raw):
         raise _damaged(path, "the archive's structure is not the one edgeopt writes")
     return Package(manifest, members, hashlib.sha256(raw).hexdigest())
 
@@ -104,18 +109,11 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _unzip(path: Path, raw: bytes) -> dict[str, bytes]:
-    if not raw.startswith(_ZIP_MAGIC):
+    if not raw.startswith(stored_zip.MAGIC):
         raise BadInput("E-PACKAGE-NOT-A-PACKAGE", f"{path} is not an .edgepkg file", _REBUILD)
     try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            infos = archive.infolist()
-            names = [info.filename for info in infos]
-            if len(set(names)) != len(names):
-                raise _damaged(path, "a member name stands twice")
-            if any(info.compress_type != zipfile.ZIP_STORED or info.file_size > len(raw) for info in infos):
-                raise _damaged(path, "a member is compressed or claims more bytes than the file has")
-            return {name: archive.read(name) for name in names}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError, ValueError) as error:
+        return stored_zip.unpack(raw)
+    except ValueError as error:
         raise _damaged(path, str(error)) from error
 
 
@@ -126,6 +124,7 @@ def _decode_manifest(path: Path, members: Mapping[str, bytes]) -> Manifest:
     if len(text) > MAX_MANIFEST_BYTES:
         raise _damaged(path, f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES >> 20} MiB")
     try:
+        json.loads(text, object_pairs_hook=_refuse_twins)
         found = msgspec.json.decode(text, type=_Header).format
         if found != FORMAT:
             raise BadInput(
@@ -134,12 +133,22 @@ def _decode_manifest(path: Path, members: Mapping[str, bytes]) -> Manifest:
                 "build the package again with this version of edgeopt, or upgrade edgeopt: pip install -U edgeopt",
             )
         return msgspec.json.decode(text, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise _damaged(path, f"{MANIFEST}: {error}") from error
+
+
+def _refuse_twins(pairs: list[tuple[str, object]]) -> None:
+    """Refuse a key that stands twice in one object: readers disagree about which one counts."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise ValueError(f"a key stands twice in {names}")
 
 
 def _check_members(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> None:
     found = set(members) - {MANIFEST, SIGNATURES}
+    odd_names = [name for name in found if not _SAFE_NAME.fullmatch(name)]
+    if odd_names or len({name.casefold() for name in members}) != len(members):
+        raise _damaged(path, f"member names that other tools could misread: {', '.join(sorted(odd_names or found))}")
     if found != set(manifest.members):
         odd = ", ".join(sorted(found ^ set(manifest.members)))
         raise _damaged(path, f"members and manifest disagree about: {odd}")
@@ -150,17 +159,6 @@ def _check_members(path: Path, manifest: Manifest, members: Mapping[str, bytes])
     needed = {manifest.golden.file, *(variant.file for variant in manifest.variants)}
     if not manifest.variants or not needed <= found:
         raise _damaged(path, "the manifest names a variant or golden file that is not in the package")
-
-
-def _zip(members: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in members.items():
-            info = zipfile.ZipInfo(name, date_time=_ZIP_EPOCH)
-            info.create_system = 3  # Unix, also where it is written on another system
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, data)
-    return buffer.getvalue()
 
 
 def _damaged(path: Path, what: str) -> Refused:

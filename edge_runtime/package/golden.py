@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from edge_runtime.errors import Refused
-from edge_runtime.inference.batch import run_all
+from edge_runtime.inference.batch import count_samples, run_all
 from edge_runtime.inference.engine import Array, Engine
+from edge_runtime.package import stored_zip
 from edge_runtime.package.manifest import Tolerance, Variant
 
 _FIX = "do not serve this package on this machine; build it for this target: edgeopt quantize MODEL --target …"
@@ -30,34 +30,27 @@ def encode(inputs: Mapping[str, Array], outputs: Mapping[str, Mapping[str, Array
     arrays = {f"input/{name}": array for name, array in inputs.items()}
     for variant, by_name in outputs.items():
         arrays.update({f"output/{variant}/{name}": array for name, array in by_name.items()})
-    buffer = io.BytesIO()
-    # numpy's savez stamps members with the current time; a fixed date keeps packages reproducible.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for key, array in sorted(arrays.items()):
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
-    return buffer.getvalue()
+    return stored_zip.pack({f"{key}.npy": _array_bytes(array) for key, array in sorted(arrays.items())})
 
 
 def check(engine: Engine, variant: Variant, data: bytes) -> GoldenResult:
     """Run the golden inputs and compare.
 
     Raises:
-        Refused: E-GOLDEN-MISMATCH, an output is missing, has another shape, is not finite where it was, or is too far.
+        Refused: E-GOLDEN-MISMATCH, an output is missing, has another shape, is not finite where it was, or is too far;
+            E-GOLDEN-UNREADABLE, the samples are no arrays.
+        BadInput: E-INFERENCE, the model does not run on the samples.
     """
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        inputs = {key.removeprefix("input/"): arrays[key] for key in arrays.files if key.startswith("input/")}
-        prefix = f"output/{variant.name}/"
-        expected = {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
+    arrays = _decode(variant, data)
+    inputs = _below("input/", arrays)
+    expected = _below(f"output/{variant.name}/", arrays)
     actual = run_all(engine, inputs)
     if not expected or set(expected) != set(actual):
         raise _mismatch(variant, f"outputs {sorted(actual)} instead of {sorted(expected)}")
     worst = max(_distance(variant, name, actual[name], expected[name]) for name in expected)
     if worst > 1.0:
         raise _mismatch(variant, f"an output lies {worst:.3g} times the allowed distance from its golden value")
-    samples = max((len(array) for array in inputs.values() if array.ndim), default=1)
-    return GoldenResult(samples, worst)
+    return GoldenResult(count_samples(inputs), worst)
 
 
 def tolerance_for(outputs: Mapping[str, Array], share: float, relative: float) -> Tolerance:
@@ -67,16 +60,44 @@ def tolerance_for(outputs: Mapping[str, Array], share: float, relative: float) -
     return Tolerance(absolute=share * largest, relative=relative)
 
 
+def _array_bytes(array: Array) -> bytes:
+    member = io.BytesIO()
+    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+    return member.getvalue()
+
+
+def _decode(variant: Variant, data: bytes) -> dict[str, Array]:
+    try:
+        members = stored_zip.unpack(data)
+        if not stored_zip.is_canonical(members, data):
+            raise ValueError("the archive's structure is not the one edgeopt writes")
+        return {
+            name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(member), allow_pickle=False)
+            for name, member in members.items()
+        }
+    except (MemoryError, ValueError) as error:  # an array's header may claim any size
+        raise Refused(
+            "E-GOLDEN-UNREADABLE", f"the golden samples of variant {variant.name} cannot be read: {error}", _FIX
+        ) from error
+
+
+def _below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+
+
 def _distance(variant: Variant, name: str, actual: Array, expected: Array) -> float:
     if actual.shape != expected.shape or actual.dtype != expected.dtype:
         raise _mismatch(variant, f"output {name} is {actual.dtype}{actual.shape}, not {expected.dtype}{expected.shape}")
     if not _is_float(expected):
         return 0.0 if np.array_equal(actual, expected) else float("inf")
     finite = np.isfinite(expected)
-    if not np.array_equal(np.isfinite(actual), finite):
-        raise _mismatch(variant, f"output {name} is not finite where it should be")
-    allowed = variant.tolerance.absolute + variant.tolerance.relative * np.abs(expected[finite])
-    difference = np.abs(actual[finite].astype(np.float64) - expected[finite])
+    # NaN and infinity have no distance: they must stand where they stood.
+    same = np.array_equal(actual[~finite], expected[~finite], equal_nan=True)
+    if not same or not np.isfinite(actual[finite]).all():
+        raise _mismatch(variant, f"output {name} has NaN or infinity in other places than its golden value")
+    golden = expected[finite].astype(np.float64)
+    allowed = variant.tolerance.absolute + variant.tolerance.relative * np.abs(golden)
+    difference = np.abs(actual[finite].astype(np.float64) - golden)
     ratios = np.divide(difference, allowed, out=np.where(difference > 0, np.inf, 0.0), where=allowed > 0)
     return float(ratios.max(initial=0.0))
 
