@@ -1,0 +1,1 @@
+"""MQTT: the connection, the topics and what is written on them."""
