@@ -10,9 +10,14 @@ from dataclasses import dataclass
 
 import msgspec
 
-from edge_runtime.errors import BadInput
+from edge_runtime.errors import BadInput, EnvironmentFault
+from edge_runtime.messaging.connection import Connection
 from edge_runtime.sources.table import Row
 
+PATIENCE_SECONDS = 60.0  # a broker that restarts is back by then
+
+_MOST_UNACKNOWLEDGED = 1000
+_POLL_SECONDS = 0.001
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NOT_IN_A_LEVEL = re.compile(r"[+#/\x00]")
 
@@ -99,3 +104,65 @@ class Pace:
             if delay > 0:
                 self._sleep(delay)
         self._count += 1
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a playback did: messages handed over and acknowledged, and how long that took."""
+
+    messages: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Return messages per second."""
+        return self.messages / self.seconds if self.seconds else 0.0
+
+
+class Player:
+    """Publishes messages at a pace, with a bounded number unacknowledged.
+
+    Args:
+        connection: Started; stays the caller's.
+        pace: When each message is due.
+        qos: 0 or 1; at 1 nothing counts as played before its PUBACK.
+    """
+
+    def __init__(self, connection: Connection, pace: Pace, qos: int) -> None:
+        self._connection, self._pace, self._qos = connection, pace, qos
+        self.sent = 0
+
+    def play(self, items: Iterable[tuple[str, bytes]]) -> Played:
+        """Publish all items and wait for their acknowledgements.
+
+        Raises:
+            EnvironmentFault: E-REPLAY-BROKER, the broker is gone or acknowledges nothing for PATIENCE_SECONDS.
+        """
+        started = time.monotonic()
+        for topic, payload in items:
+            self._pace.wait()
+            self._wait_for_room(_MOST_UNACKNOWLEDGED - 1)
+            if not self._connection.publish(topic, payload, qos=self._qos):
+                raise self._broker_gone("the connection was lost")
+            self.sent += 1
+        self._wait_for_room(0)
+        return Played(self.sent, time.monotonic() - started)
+
+    def _wait_for_room(self, most: int) -> None:
+        """Return when at most this many messages are unacknowledged."""
+        waiting, since = self._connection.unacknowledged(), time.monotonic()
+        while waiting > most:
+            time.sleep(_POLL_SECONDS)
+            now = self._connection.unacknowledged()
+            if now != waiting:
+                waiting, since = now, time.monotonic()
+            elif time.monotonic() - since > PATIENCE_SECONDS:
+                raise self._broker_gone(f"no acknowledgement for {PATIENCE_SECONDS:.0f} s")
+
+    def _broker_gone(self, why: str) -> EnvironmentFault:
+        waiting = self._connection.unacknowledged()
+        return EnvironmentFault(
+            "E-REPLAY-BROKER",
+            f"{why}; {self.sent} messages were sent, {waiting} of them are not acknowledged",
+            "check the broker and play the table again",
+        )
