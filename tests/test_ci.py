@@ -1,0 +1,34 @@
+"""The continuous check runs what the README says, against a real broker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TEST_COMMAND = "python3 -m venv .venv && .venv/bin/pip install '.[all,test]' && .venv/bin/pytest"
+
+
+def test_the_readme_has_exactly_one_test_command() -> None:
+    """.ci/run takes the command from the README, so the two cannot differ: it stands there once, on its own line."""
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert lines.count(TEST_COMMAND) == 1
+    assert [line for line in lines if line.startswith("python3 -m venv .venv")] == [TEST_COMMAND]
+
+
+def test_the_check_is_sound_shell() -> None:
+    """The script parses and can be run as a program."""
+    script = ROOT / ".ci/run"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", str(script)], check=True, timeout=60)
+
+
+@pytest.mark.skipif("CI" not in os.environ, reason="holds for the continuous check only (CI is not set)")
+def test_the_continuous_check_has_mosquitto() -> None:
+    """There, broker tests must run against mosquitto, not against the embedded fallback."""
+    assert shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert shutil.which("mosquitto_sub")
