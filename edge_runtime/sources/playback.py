@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
 
 from edge_runtime.errors import BadInput, EnvironmentFault
 from edge_runtime.messaging.connection import Connection
+from edge_runtime.messaging.topics import fill, problem_in_template
 from edge_runtime.sources.table import Row
 
 PATIENCE_SECONDS = 60.0  # a broker that restarts is back by then
 
 _MOST_UNACKNOWLEDGED = 1000
 _POLL_SECONDS = 0.001
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_NOT_IN_A_LEVEL = re.compile(r"[+#/\x00]")
+_NOT_IN_A_LEVEL = set("+#/\0")
 
 
 @dataclass(frozen=True)
@@ -27,23 +25,16 @@ class TopicTemplate:
     """A topic whose ``{column}`` placeholders are filled from each row.
 
     Raises:
-        BadInput: E-REPLAY-TOPIC, it is no topic one can publish to; E-REPLAY-PLACEHOLDER, a placeholder is no column.
+        BadInput: E-REPLAY-TOPIC, it is no topic one can publish on, or a placeholder names no column.
     """
 
     text: str
-    columns: Sequence[str]
+    columns: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        fixed = _PLACEHOLDER.sub("x", self.text)
-        if not fixed or re.search(r"[+#{}\x00]", fixed):
-            raise BadInput(
-                "E-REPLAY-TOPIC",
-                f"--topic {self.text!r} is no topic to publish to",
-                "write levels and {column} placeholders, without + or #: --topic 'plant/{unit}/telemetry'",
-            )
-        for name in _PLACEHOLDER.findall(self.text):
-            if name not in self.columns:
-                raise self._unknown(name)
+        found = problem_in_template(self.text, self.columns)
+        if found:
+            raise BadInput("E-REPLAY-TOPIC", f"--topic: {found[0]}", found[1])
 
     def fill(self, row: Row) -> str:
         """Return the topic of one row.
@@ -51,26 +42,15 @@ class TopicTemplate:
         Raises:
             BadInput: E-REPLAY-TOPIC-VALUE, a cell is empty or holds a character that means something in a topic.
         """
-        return _PLACEHOLDER.sub(lambda match: self._level(row, match[1]), self.text)
-
-    def _level(self, row: Row, column: str) -> str:
-        cell = row.cells[column]
-        if not cell or _NOT_IN_A_LEVEL.search(cell):
-            raise BadInput(
-                "E-REPLAY-TOPIC-VALUE",
-                f"line {row.line}: column {column} is {cell!r}, which cannot be a level of a topic",
-                "use a column without empty cells and without + # / for the topic",
-            )
-        return cell
-
-    def _unknown(self, name: str) -> BadInput:
-        near = difflib.get_close_matches(name, self.columns, n=1)
-        hint = f"did you mean {{{near[0]}}}? " if near else ""
-        return BadInput(
-            "E-REPLAY-PLACEHOLDER",
-            f"--topic {self.text!r}: the table has no column {name!r}",
-            f"{hint}use one of: {', '.join(self.columns)}",
-        )
+        for column in self.columns:
+            cell = row.cells[column]
+            if f"{{{column}}}" in self.text and (not cell or set(cell) & _NOT_IN_A_LEVEL):
+                raise BadInput(
+                    "E-REPLAY-TOPIC-VALUE",
+                    f"line {row.line}: column {column} is {cell!r}, which cannot be a level of a topic",
+                    "use columns without empty cells and without + # / in the topic",
+                )
+        return fill(self.text, row.cells)
 
 
 def messages(rows: Iterable[Row], topic: TopicTemplate) -> Iterator[tuple[str, bytes]]:

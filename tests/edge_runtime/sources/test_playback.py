@@ -33,7 +33,7 @@ def test_an_unknown_placeholder_names_the_nearest_column() -> None:
     """A typing mistake is answered with the right word."""
     with pytest.raises(BadInput) as caught:
         TopicTemplate("plant/{units}", COLUMNS)
-    assert caught.value.code == "E-REPLAY-PLACEHOLDER"
+    assert caught.value.code == "E-REPLAY-TOPIC"
     assert "did you mean {unit}?" in caught.value.fix
 
 
