@@ -217,6 +217,16 @@ def test_the_rules_find_what_breaks_them() -> None:
     assert undocumented(bare) == ["A has no docstring", "f has no docstring", "f is not fully annotated"]
 
 
+def test_the_layout_on_the_page_is_the_layout_on_disk() -> None:
+    """Every path in docs/architecture.md exists, and every folder of the packages stands there."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    layout = page.partition("## Layout")[2].partition("## What flows")[0]
+    named = re.findall(r"^([a-z_/]+(?:/|\.py)) ", layout, re.MULTILINE)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    folders = {f"{file.parent.relative_to(ROOT)}/" for package in FLOORS for file in (ROOT / package).glob("*/*.py")}
+    assert folders - set(named) == set()
+
+
 def raised_codes() -> dict[str, set[int]]:
     """Return every error code in the source with the exit statuses of the classes it is raised with."""
     statuses = {kind.__name__: kind.exit_status for kind in errors.EdgeoptError.__subclasses__()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,17 +34,15 @@ def benchmark(
     of the speed-up excludes 1 and the difference is larger than two copies of one model can have.
     """
     from rich.console import Console
-    from rich.progress import Progress
 
     from benchmarks.latency import Plan
     from edge_runtime.inference.ort import SessionSettings
+    from optimizer.cli.progress import shown_progress
     from optimizer.measure import load_subjects, measure
 
     subjects = load_subjects(files, SessionSettings(threads), dict(map(_shape, shapes)), batch)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("timing, interleaved", total=rounds)
-        found = measure(subjects, Plan(rounds=rounds), lambda done, _: bar.update(task, completed=done))
+    with shown_progress(Console(stderr=True)) as progress:
+        found = measure(subjects, Plan(rounds=rounds), partial(progress, "timing, interleaved"))
     if as_json:
         click.echo(json.dumps({**found.as_json(), "threads": threads, "batch": batch}, indent=1))
         return
