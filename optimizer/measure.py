@@ -95,13 +95,13 @@ def load_subjects(paths: Sequence[Path], settings: SessionSettings, shapes: Shap
 
     Raises:
         BadInput: a file is missing or is no model or package; E-MODEL-SHAPE, no shape was found that it runs with.
-        WrongUsage: E-USAGE-SHAPE, no model has such an input; E-USAGE-BATCH, a model fixes another batch.
+        WrongUsage: E-OPTION-SHAPE, no model has such an input; E-OPTION-BATCH, a model fixes another batch.
     """
     opened = [_open(path, settings) for path in paths]
     known = {tensor.name for _, engine in opened for tensor in engine.inputs}
     if unknown := set(shapes) - known:
         raise WrongUsage(
-            "E-USAGE-SHAPE",
+            "E-OPTION-SHAPE",
             f"--shape: no model has an input {', '.join(sorted(unknown))}",
             f"use one of: {', '.join(sorted(known))}",
         )
@@ -144,7 +144,7 @@ def _feeds(name: str, engine: Engine, shapes: Shapes, batch: int) -> dict[str, A
     fixed = [tensor for tensor in engine.inputs if tensor.shape and not tensor.has_dynamic_batch()]
     if batch > 1 and any(tensor.shape[0] != batch for tensor in fixed):
         raise WrongUsage(
-            "E-USAGE-BATCH",
+            "E-OPTION-BATCH",
             f"--batch {batch}: {name} fixes its batch: {'; '.join(str(tensor) for tensor in fixed)}",
             "leave out --batch, or export the model with an open first dimension",
         )

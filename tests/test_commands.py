@@ -103,16 +103,39 @@ def test_a_command_that_does_not_exist_is_a_fault() -> None:
     assert fault(["edgeopt", "--help"]) is None
 
 
+def spoken_texts() -> Iterator[tuple[str, str]]:
+    """Yield (file, text) of every text in the source that is not a docstring: what the program says."""
+    for file in (file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py"))):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in silent:
+                yield file.name, node.value
+
+
 def test_commands_named_in_errors_exist() -> None:
-    """The source's own advice (text that is a command, or code inside text) can be typed as well."""
+    """The program's own advice (text that begins with a command, or code inside text) can be typed."""
     faults = []
-    for file in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                texts = re.findall(r"`([^`\n]+)`", node.value) or [node.value]
-                verbs = [t for t in texts if re.match(r"(edgeopt|edge-runtime) (-|[a-z]+( |$))", t) and "\n" not in t]
-                faults += [f"{file.name}: {found}" for t in verbs for w in commands_in(t) if (found := fault(w))]
+    for file, text in spoken_texts():
+        lines = re.findall(r"`([^`\n]+)`", text) or [text]
+        typed = [line for line in lines if re.match(r"(edgeopt|edge-runtime) (-|[a-z]+( |$))", line)]
+        faults += [f"{file}: {wrong}" for line in typed for words in commands_in(line) if (wrong := fault(words))]
     assert faults == []
+
+
+def test_options_named_in_errors_exist() -> None:
+    """An option that the program advises is one of its own, where no other program is named beside it."""
+    known = {"--debug", "--help", "--version"}
+    for name, verb in VERBS:
+        command = command_of(name, verb)
+        known |= {option for parameter in (command.params if command else ()) for option in parameter.opts}
+    unknown = [
+        f"{file}: {option}"
+        for file, text in spoken_texts()
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)
+        if option not in known and "git lfs" not in text
+    ]
+    assert unknown == []
 
 
 @pytest.mark.parametrize(("name", "verb"), VERBS)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_runtime.errors import WrongUsage
+from optimizer.cli import parse
 
 if TYPE_CHECKING:
     from benchmarks.latency import Interval
@@ -40,7 +40,7 @@ def benchmark(
     from optimizer.cli.progress import shown_progress
     from optimizer.measure import load_subjects, measure
 
-    subjects = load_subjects(files, SessionSettings(threads), dict(map(_shape, shapes)), batch)
+    subjects = load_subjects(files, SessionSettings(threads), parse.shapes(shapes), batch)
     with shown_progress(Console(stderr=True)) as progress:
         found = measure(subjects, Plan(rounds=rounds), partial(progress, "timing, interleaved"))
     if as_json:
@@ -51,19 +51,6 @@ def benchmark(
     click.echo(_machine(found))
     for note in found.notes():
         click.echo(note)
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    name, _, sizes = text.rpartition("=")
-    try:
-        shape = tuple(int(size) for size in sizes.split(","))
-    except ValueError:
-        shape = ()
-    if not name or not shape or min(shape) < 1:
-        raise WrongUsage(
-            "E-USAGE-SHAPE", f"--shape {text} is not NAME=SIZES", "write it like --shape input=1,3,224,224"
-        )
-    return name, shape
 
 
 def _print_table(found: Measurement) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from benchmarks.latency import Interval, Plan, compare, median_interval
+from benchmarks.latency import Interval, Plan, compare, median_interval, verdict
 
 MILLISECOND = 1_000_000
 
@@ -136,6 +136,27 @@ def test_too_few_rounds_are_refused() -> None:
     with pytest.raises(ValueError, match="5 rounds"):
         Plan(rounds=5)
     assert Plan(rounds=6).rounds == 6
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        (Interval(1.0, 1.0, 1.0), "no difference shown"),
+        (Interval(1.5, 1.4, 1.6), "faster"),
+        (Interval(0.5, 0.4, 0.6), "slower"),
+        (Interval(1.5, 0.9, 2.0), "no difference shown"),
+        (Interval(0.5, 0.4, 1.1), "no difference shown"),
+        (Interval(1.03, 1.02, 1.04), "no difference shown"),
+        (Interval(0.97, 0.96, 0.98), "no difference shown"),
+        (Interval(1.06, 1.01, 1.10), "faster"),
+        (Interval(0.94, 0.90, 0.99), "slower"),
+    ],
+)
+def test_a_verdict_needs_an_interval_without_1_and_a_difference_beyond_that_of_copies(
+    interval: Interval, words: str
+) -> None:
+    """Either alone shows nothing: a wide interval may be chance, 3 % may be where the memory lies."""
+    assert verdict(interval) == words
 
 
 @pytest.mark.parametrize(("samples", "rank"), [(6, 1), (8, 1), (9, 2), (15, 4), (20, 6), (100, 40)])
