@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,11 @@ def test_the_four_names_belong_to_this_distribution_alone(wheel: Path, tmp_path:
     owners, commands = json.loads(seen.stdout)
     assert {name: owners[name] for name in PACKAGES} == {name: ["edgeopt"] for name in PACKAGES}
     assert commands == {"edgeopt": "optimizer.cli.main:main", "edge-runtime": "edge_runtime.cli.main:main"}
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """Each library the installed edgeopt asks for, in any extra, has a row in the decision about dependencies."""
+    asked = {re.split(r"[^a-z0-9-]", requirement, maxsplit=1)[0] for requirement in metadata.requires("edgeopt") or []}
+    page = (ROOT / "docs/decisions/0003-dependencies.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| ([a-z0-9-]+) \| ", page, re.MULTILINE))
+    assert asked - {"edgeopt"} - rows == set()
