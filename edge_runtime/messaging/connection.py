@@ -6,6 +6,7 @@ import logging
 import random
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +23,8 @@ log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 1883
 
-_MOST_IN_FLIGHT = 100  # publishes awaiting PUBACK at a time; more only lengthens what a reconnect repeats
-_MOST_QUEUED = 10_000  # beyond, publish refuses and the caller counts
+_MOST_IN_FLIGHT = 100  # inside paho, which walks them all at every PUBACK; a reconnect repeats at most these
+_MOST_WAITING_BYTES = 32 << 20  # waiting here for their turn; beyond, publish refuses and the caller counts
 _AUTHENTICATION_REFUSALS = ("Bad user name or password", "Not authorized")  # CONNACK 4 and 5, MQTT 3.1.1 table 3.1
 
 
@@ -82,6 +83,14 @@ class Message:
 
 
 @dataclass(frozen=True)
+class _Outgoing:
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+
+
+@dataclass(frozen=True)
 class Will:
     """What the broker publishes, retained and at QoS 1, when this client vanishes."""
 
@@ -131,8 +140,11 @@ class Connection:
     ) -> None:
         self._broker, self._session = broker, session
         self._on_message, self._on_connected, self._on_lost = on_message, on_connected, on_lost
-        self._waiting = 0  # publishes handed over and not yet sent (QoS 0) or acknowledged (QoS 1)
-        self._changed = threading.Condition()
+        self._waiting: deque[_Outgoing] = deque()
+        self._waiting_bytes = 0
+        self._in_flight = 0  # handed to paho, and not yet sent (QoS 0) or acknowledged (QoS 1)
+        self._pumping = threading.Lock()
+        self._changed = threading.Condition()  # guards the counts; never held while calling paho
         self._answer: ReasonCode | None = None
         self._connected = False
         self._client = self._make_client()
@@ -164,18 +176,21 @@ class Connection:
         raise _rejected(self._broker, str(answer) if answer is not None else None)
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
-        """Hand over a message; False where it was refused: the queue is full, or QoS 0 without a connection.
+        """Hand over a message; False where it was refused: too many bytes wait, or QoS 0 without a connection.
 
-        QoS 1 messages outlive a lost connection and are repeated after the next one.
+        Messages keep their order. QoS 1 messages outlive a lost connection, and are repeated after the next one where
+        the broker may not have got them.
         """
+        size = len(topic) + len(payload)
+        if qos == 0 and not self._connected:
+            return False
         with self._changed:
-            self._waiting += 1
-        result = self._client.publish(topic, payload, qos, retain)
-        offline = result.rc == MQTTErrorCode.MQTT_ERR_NO_CONN and qos > 0  # kept by paho for the next connection
-        if result.rc == MQTTErrorCode.MQTT_ERR_SUCCESS or offline:
-            return True
-        self._settle_one()
-        return False
+            if self._waiting_bytes + size > _MOST_WAITING_BYTES:
+                return False
+            self._waiting_bytes += size
+            self._waiting.append(_Outgoing(topic, payload, qos, retain))
+        self._pump()
+        return True
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker that a message needs not be delivered again; QoS 0 has nothing to tell."""
@@ -183,13 +198,13 @@ class Connection:
             self._client.ack(message.mid, message.qos)
 
     def unacknowledged(self) -> int:
-        """Return how many publishes are not sent or not acknowledged yet."""
-        return self._waiting
+        """Return how many publishes are not sent (QoS 0) or not acknowledged by the broker (QoS 1) yet."""
+        return len(self._waiting) + self._in_flight
 
     def flush(self, timeout: float) -> bool:
-        """Wait until every publish is sent and acknowledged; False where time ran out."""
+        """Wait until every publish is sent or acknowledged; False where time ran out."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._waiting == 0, timeout)
+            return self._changed.wait_for(lambda: self.unacknowledged() == 0, timeout)
 
     def stop(self) -> None:
         """Say goodbye, so that no will is published, and end the network thread."""
@@ -212,7 +227,6 @@ class Connection:
         # A fleet that lost its broker together must not come back together.
         client.reconnect_delay_set(random.randint(1, 3), max(session.reconnect_max_seconds, 3))  # noqa: S311
         client.max_inflight_messages_set(_MOST_IN_FLIGHT)
-        client.max_queued_messages_set(_MOST_QUEUED)
         client.on_socket_open = _send_at_once
         client.on_connect = self._handle_connect
         client.on_disconnect = self._handle_disconnect
@@ -258,18 +272,45 @@ class Connection:
     def _handle_publish(
         self, _client: Client, _user: object, _mid: int, _reason: ReasonCode, _properties: Properties
     ) -> None:
-        self._settle_one()
+        self._settle()
+        self._pump()
 
     def _handle_message(self, _client: Client, _user: object, message: MQTTMessage) -> None:
         self._on_message(
             Message(message.topic, bytes(message.payload), message.qos, message.retain, message.dup, message.mid)
         )
 
-    def _settle_one(self) -> None:
+    def _pump(self) -> None:
+        """Hand waiting messages to paho while it has few.
+
+        Callers of `publish` and the network thread pump; paho calls back with its own lock held, so nobody may wait
+        for the other here. Who finds the pump busy leaves: the one who is pumping looks again after letting go.
+        """
+        while self._may_hand_over() and self._pumping.acquire(blocking=False):
+            try:
+                while (message := self._next()) is not None:
+                    sent = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+                    if message.qos == 0 and sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                        self._settle()  # the connection broke just now; paho keeps QoS 1 messages only
+            finally:
+                self._pumping.release()
+
+    def _settle(self) -> None:
         with self._changed:
-            self._waiting -= 1
-            if self._waiting == 0:
-                self._changed.notify_all()
+            self._in_flight -= 1
+            self._changed.notify_all()
+
+    def _may_hand_over(self) -> bool:
+        return bool(self._waiting) and self._in_flight < _MOST_IN_FLIGHT
+
+    def _next(self) -> _Outgoing | None:
+        with self._changed:
+            if not self._may_hand_over():
+                return None
+            message = self._waiting.popleft()
+            self._waiting_bytes -= len(message.topic) + len(message.payload)
+            self._in_flight += 1
+            return message
 
 
 def _send_at_once(_client: Client, _user: object, connection: Any) -> None:

@@ -1,0 +1,137 @@
+"""From a pipeline's configuration and its package to a pipeline that fits together, or the reason why it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime.config import PipelineConfig, size_in_bytes
+from edge_runtime.errors import BadInput
+from edge_runtime.inference.engine import Tensor
+from edge_runtime.inference.postprocess import Argmax, Decision, Value
+from edge_runtime.messaging.topics import SourceTopic
+from edge_runtime.package.manifest import Manifest
+from edge_runtime.package.serving import ServedModel, load_for_serving
+from edge_runtime.stream.decode import Decoder
+from edge_runtime.stream.pipeline import Feeder, Pipeline
+from edge_runtime.stream.window import WindowRule, Windows
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A pipeline that has made a prediction from zeros, and what it serves.
+
+    Attributes:
+        config: Its configuration.
+        served: The package's model, golden samples met.
+        pipeline: Ready for payloads.
+        topic: Where its readings come from.
+        unit: Engineering unit of its values, "" for none.
+    """
+
+    config: PipelineConfig
+    served: ServedModel
+    pipeline: Pipeline
+    topic: SourceTopic
+    unit: str
+
+
+def assemble(config: PipelineConfig, folder: Path, loaded: dict[Path, ServedModel]) -> Assembled:
+    """Load the package (once per path) and make sure window, model and decision fit together.
+
+    Args:
+        config: The pipeline.
+        folder: What a relative package path starts from: the configuration file's folder.
+        loaded: Packages loaded already; added to.
+
+    Raises:
+        BadInput: E-PACKAGE-…, or E-PIPELINE-INPUT, E-PIPELINE-OUTPUT, E-PIPELINE-DECISION, E-PIPELINE-SHAPE.
+        Refused: E-PACKAGE-DAMAGED, E-GOLDEN-MISMATCH, …
+    """
+    path = folder / config.package
+    if path not in loaded:
+        loaded[path] = load_for_serving(path)
+    served = loaded[path]
+    decision = _decision(config, served.manifest)
+    rule = WindowRule(config.window.size, config.window.hop, _features(config), config.window.padding)
+    pipeline = Pipeline(
+        Decoder(
+            fields=config.source.fields,
+            array=config.source.array,
+            length=config.source.length or 0,
+            time_field=config.source.time_field,
+            max_bytes=size_in_bytes(config.source.max_payload),
+        ),
+        Windows(rule, config.source.max_streams),
+        Feeder(_only_input(config, served.manifest), config.window.layout, served.manifest.preprocess),
+        served.engine,
+        (_output(config, served.manifest), decision),
+    )
+    _try_with_zeros(config, pipeline, rule)
+    unit = decision.unit if isinstance(decision, Value) else ""
+    return Assembled(config, served, pipeline, SourceTopic.parse(config.source.topic), unit)
+
+
+def _features(config: PipelineConfig) -> int:
+    return len(config.source.fields) or config.source.length or 0
+
+
+def _only_input(config: PipelineConfig, manifest: Manifest) -> Tensor:
+    if len(manifest.inputs) == 1:
+        return manifest.inputs[0]
+    names = ", ".join(tensor.name for tensor in manifest.inputs)
+    raise _misfit(
+        "E-PIPELINE-INPUT",
+        config,
+        f"{manifest.label} has {len(manifest.inputs)} inputs ({names}); a pipeline feeds one",
+        "export the model with one input, or fix the others to constants",
+    )
+
+
+def _output(config: PipelineConfig, manifest: Manifest) -> str:
+    names = [tensor.name for tensor in manifest.outputs]
+    floats = [tensor.name for tensor in manifest.outputs if tensor.dtype.startswith("float")]
+    wanted = config.output or next(iter(floats), None)
+    if wanted in names:
+        return str(wanted)
+    problem = f"{manifest.label} has no output {wanted or 'of floating-point numbers'}"
+    raise _misfit("E-PIPELINE-OUTPUT", config, problem, f'set output = "…" to one of: {", ".join(names)}')
+
+
+def _decision(config: PipelineConfig, manifest: Manifest) -> Decision:
+    """Return the configured decision, class names taken from the package where the configuration gives none."""
+    wanted, packaged = config.decision, manifest.decision
+    if isinstance(wanted, Argmax) and not wanted.labels and isinstance(packaged, Argmax):
+        return Argmax(labels=packaged.labels, alarm_on=wanted.alarm_on)
+    found = wanted or packaged
+    if found is None:
+        fix = '[pipeline.decision] kind = "argmax", "threshold" or "value"'
+        raise _misfit("E-PIPELINE-DECISION", config, "neither the configuration nor the package has a decision", fix)
+    if isinstance(found, Argmax) and found.labels and not set(found.alarm_on) <= set(found.labels):
+        strange = ", ".join(sorted(set(found.alarm_on) - set(found.labels)))
+        fix = f"use labels of the model: {', '.join(found.labels)}"
+        raise _misfit("E-PIPELINE-DECISION", config, f"alarm_on names {strange}, which is no label", fix)
+    return found
+
+
+def _try_with_zeros(config: PipelineConfig, pipeline: Pipeline, rule: WindowRule) -> None:
+    """Run one window of zeros through model and decision: what fits on paper may still not run."""
+    zeros = np.zeros((rule.size, rule.features), np.float32)
+    try:
+        pipeline.predict(zeros)
+    except (ValueError, BadInput) as error:
+        raise _misfit(
+            "E-PIPELINE-SHAPE",
+            config,
+            f"a window of {rule.size} readings x {rule.features} numbers does not fit the model: {error}",
+            "compare window.size, the fields and window.layout with the input in `edgeopt inspect PACKAGE`",
+        ) from error
+    except IndexError as error:
+        fix = "see the model's outputs in `edgeopt inspect PACKAGE`"
+        raise _misfit("E-PIPELINE-DECISION", config, f"the decision's index does not exist: {error}", fix) from error
+
+
+def _misfit(code: str, config: PipelineConfig, what: str, fix: str) -> BadInput:
+    return BadInput(code, f"pipeline {config.name}: {what}", fix)

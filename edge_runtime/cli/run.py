@@ -1,0 +1,25 @@
+"""`edge-runtime run`: serve a configuration."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+def run(config: Path) -> None:
+    """Serve the pipelines of CONFIG until SIGTERM or Ctrl-C.
+
+    Golden samples are run first; a model that does not reproduce them is not served (exit status 6).
+    """
+    from edge_runtime.daemon import Daemon
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    daemon = Daemon(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _signal, _frame: daemon.stop())
+    daemon.run()

@@ -1,0 +1,81 @@
+"""What is written on the topics: flat JSON with finite numbers and stable keys; docs/mqtt.md is the contract."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Whether the daemon is there.
+
+    Attributes:
+        state: ``online``; ``stopped`` after a clean stop; ``offline``, written by the broker, after anything else.
+        boot: The same in all messages of one run of the daemon.
+        since: When this state began, RFC 3339 UTC; for ``offline``, when the run began.
+        v: Version of this message's schema.
+    """
+
+    state: Literal["online", "stopped", "offline"]
+    boot: str
+    since: str
+    v: int = SCHEMA_VERSION
+
+
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One prediction; keys whose value is not known for this kind of decision are left out.
+
+    Attributes:
+        v: Version of this message's schema.
+        id: ``boot-seq``, unique.
+        seq: Counts up by one per prediction of this run of the daemon and pipeline.
+        boot: Changes with every start of the daemon.
+        ts: Time of the window's last reading, RFC 3339 UTC.
+        ts_src: ``sensor`` where the reading said its time, else ``arrival`` at this device.
+        pipeline: Pipeline name.
+        stream: Stream (asset) name.
+        reading: Number of the window's last reading in its stream, from 1, kept over clean restarts.
+        model: Model name.
+        model_version: Model version.
+        variant: Form of the model that computed it.
+        latency_ms: Inference time in milliseconds.
+        quality: ``bad`` where the model gave no finite number; then there is no value.
+        value: Class score, thresholded score or regression value.
+        label: Class name.
+        alarm: Whether an operator should look.
+        unit: Engineering unit of value.
+    """
+
+    v: int
+    id: str
+    seq: int
+    boot: str
+    ts: str
+    ts_src: Literal["sensor", "arrival"]
+    pipeline: str
+    stream: str
+    reading: int
+    model: str
+    model_version: int
+    variant: str
+    latency_ms: float
+    quality: Literal["good", "bad"]
+    value: float | None = None
+    label: str | None = None
+    alarm: bool | None = None
+    unit: str | None = None
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Return a message as compact JSON."""
+    return msgspec.json.encode(message)
+
+
+def rfc3339(seconds_since_1970: float) -> str:
+    """Return UTC with milliseconds and Z, for instance ``2026-01-31T12:00:00.000Z``."""
+    moment = datetime.fromtimestamp(seconds_since_1970, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

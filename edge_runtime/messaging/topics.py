@@ -1,0 +1,88 @@
+"""Topics: which stream a message belongs to, and where results go."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+STREAM = "{stream}"
+SERVICE_PLACEHOLDERS = ("site", "node")
+PREDICTION_PLACEHOLDERS = ("site", "node", "pipeline", "stream")
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True)
+class SourceTopic:
+    """A topic filter with one level that names the stream, such as ``plant/{stream}/vibration``.
+
+    Attributes:
+        filter: What is subscribed to, ``plant/+/vibration``.
+        level: Position of the stream's level, from 0.
+    """
+
+    filter: str
+    level: int
+
+    @classmethod
+    def parse(cls, template: str) -> SourceTopic:
+        """Read a template that `problem_in_source` finds no fault with."""
+        levels = template.split("/")
+        return cls("/".join("+" if level == STREAM else level for level in levels), levels.index(STREAM))
+
+    def stream_of(self, topic: str) -> str:
+        """Return the stream's name from a topic that matches the filter."""
+        return topic.split("/")[self.level]
+
+    def matches(self, topic: str) -> bool:
+        """Tell whether a topic matches the filter (MQTT 3.1.1 section 4.7)."""
+        wanted, levels = self.filter.split("/"), topic.split("/")
+        for index, level in enumerate(wanted):
+            if level == "#":
+                return True
+            if index >= len(levels) or level not in {"+", levels[index]}:
+                return False
+        return len(wanted) == len(levels)
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Return a template that `problem_in_template` finds no fault with, its placeholders filled."""
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
+
+
+def problem_in_template(template: str, allowed: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return (what is wrong, the fix) of a topic to publish on, None where it is fine."""
+    unknown = _unknown_placeholder(template, allowed)
+    if unknown:
+        return unknown
+    bare = _PLACEHOLDER.sub("x", template)
+    if not bare or set(bare) & set("+#{}\0"):
+        return f"{template!r} is no topic one can publish on", "write levels and placeholders, without + and #"
+    return None
+
+
+def problem_in_source(template: str) -> tuple[str, str] | None:
+    """Return (what is wrong, the fix) of a topic to subscribe to, None where it is fine."""
+    unknown = _unknown_placeholder(template, ("stream",))
+    if unknown:
+        return unknown
+    levels = template.split("/")
+    if levels.count(STREAM) != 1:
+        fix = f"write one whole level as {STREAM}: it names the asset, as in plant/{STREAM}/vibration"
+        return f"{template!r} does not say which level names the stream", fix
+    odd_plus = any("+" in level and level != "+" for level in levels)
+    odd_hash = any("#" in level for level in levels[:-1]) or ("#" in levels[-1] and levels[-1] != "#")
+    if odd_plus or odd_hash or any("{" in level and level != STREAM for level in levels):
+        return f"{template!r} is no topic filter", "+ and {stream} stand for one whole level, # only at the end"
+    return None
+
+
+def _unknown_placeholder(template: str, allowed: tuple[str, ...]) -> tuple[str, str] | None:
+    for name in _PLACEHOLDER.findall(template):
+        if name not in allowed:
+            close = difflib.get_close_matches(name, allowed, n=1)
+            fix = f"did you mean {{{close[0]}}}?" if close else f"known here: {', '.join(f'{{{n}}}' for n in allowed)}"
+            return f"{template!r} has the unknown placeholder {{{name}}}", fix
+    return None

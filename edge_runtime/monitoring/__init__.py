@@ -1,0 +1,1 @@
+"""Evidence of how the daemon is doing."""

@@ -1,0 +1,108 @@
+"""MQTT messages in: who gets them, each once, and when the broker may forget them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+from edge_runtime.messaging.connection import Message
+from edge_runtime.messaging.topics import SourceTopic
+from edge_runtime.sources.reading_queue import ReadingQueue
+
+_REMEMBERED = 1000  # more than any broker keeps in flight towards one client
+
+
+class Intake:
+    """Hands each message to the pipelines it is for and acknowledges it once all of them are done with it.
+
+    Attributes:
+        duplicates: Redelivered messages that were recognised.
+        retained: Retained messages that were ignored.
+    """
+
+    def __init__(self) -> None:
+        self._acknowledge: Callable[[Message], None] = lambda message: None
+        self._takers: Sequence[tuple[SourceTopic, ReadingQueue]] = ()
+        self._pending: dict[int, int] = {}  # packet identifier -> pipelines not done yet
+        self._lock = Lock()
+        self._seen = RedeliveryGuard()
+        self._open = False
+        self.duplicates = 0
+        self.retained = 0
+
+    def open(self, takers: Sequence[tuple[SourceTopic, ReadingQueue]], acknowledge: Callable[[Message], None]) -> None:
+        """Begin to hand messages out; before, they stay unacknowledged with the broker.
+
+        Args:
+            takers: Pairs of a topic and the queue its messages go to.
+            acknowledge: Tells the broker that a message needs not come again.
+        """
+        self._takers, self._acknowledge = takers, acknowledge
+        self._open = True
+
+    def close(self) -> None:
+        """Hand nothing out any more; what comes now stays unacknowledged with the broker."""
+        self._open = False
+
+    def receive(self, message: Message) -> None:
+        """Take in a message on the network thread."""
+        if not self._open:
+            return
+        if message.retain:
+            # Brokers send retained messages again at every subscription: an old value, not a new reading.
+            self.retained += 1
+            self._acknowledge(message)
+        elif self._seen.is_repeat(message):
+            self.duplicates += 1
+            if message.mid not in self._pending:
+                self._acknowledge(message)
+        else:
+            self._hand_out(message)
+
+    def done(self, message: Message) -> None:
+        """Note that one pipeline needs a message no more."""
+        if message.qos == 0:
+            return
+        with self._lock:
+            left = self._pending.get(message.mid, 1) - 1
+            if left:
+                self._pending[message.mid] = left
+                return
+            self._pending.pop(message.mid, None)
+        self._acknowledge(message)
+
+    def _hand_out(self, message: Message) -> None:
+        queues = [queue for topic, queue in self._takers if topic.matches(message.topic)]
+        if not queues:
+            self._acknowledge(message)  # a subscription left over from an earlier configuration
+            return
+        if message.qos:
+            with self._lock:
+                self._pending[message.mid] = len(queues)
+        for queue in queues:
+            queue.put(message)
+
+
+class RedeliveryGuard:
+    """Recognises a QoS 1 message that the broker delivers again because an acknowledgement got lost.
+
+    After a reconnect the broker repeats what it holds unacknowledged with the DUP flag and the same packet
+    identifier (MQTT 3.1.1 section 4.4). Only messages with that flag can be repeats.
+    """
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[int, bytes] = OrderedDict()
+
+    def is_repeat(self, message: Message) -> bool:
+        """Tell whether this very message came before, and remember it."""
+        if message.qos == 0:
+            return False
+        digest = hashlib.blake2b(message.topic.encode() + b"\0" + message.payload, digest_size=8).digest()
+        repeat = message.dup and self._seen.get(message.mid) == digest
+        self._seen[message.mid] = digest
+        self._seen.move_to_end(message.mid)
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        return repeat

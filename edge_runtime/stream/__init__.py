@@ -1,0 +1,1 @@
+"""The pure part of serving: payloads in, predictions out; no clock, no thread, no socket."""
