@@ -37,17 +37,16 @@ def test_the_wheel_holds_exactly_the_four_packages(wheel: Path) -> None:
 
 
 def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
-    """Modules, device profiles, the sample configuration and the demo's model all travel."""
+    """Modules, types, device profiles, the sample configuration and the demo's model all travel."""
     files = {
         str(file.relative_to(ROOT))
         for package in PACKAGES
         for file in (ROOT / package).rglob("*")
-        if file.is_file() and file.suffix in {".py", ".toml", ".onnx"}
+        if file.is_file() and (file.suffix in {".py", ".toml", ".onnx"} or file.name == "py.typed")
     }
     with zipfile.ZipFile(wheel) as archive:
         assert files - set(archive.namelist()) == set()
-    kinds = {Path(name).suffix for name in files}
-    assert kinds == {".py", ".toml", ".onnx"}
+    assert {"edge_runtime/py.typed", "optimizer/demo/bearing_cnn.onnx"} < files
 
 
 def test_the_wheel_is_small(wheel: Path) -> None:
