@@ -54,6 +54,7 @@ def test_the_wheel_is_small(wheel: Path) -> None:
     assert wheel.stat().st_size < 1_000_000
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 does not read a wheel's packages from its record")
 def test_the_four_names_belong_to_this_distribution_alone(wheel: Path, tmp_path: Path) -> None:
     """Installed, Python's own metadata says that each of the four top-level names is edgeopt's."""
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path), str(wheel)]

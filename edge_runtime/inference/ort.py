@@ -14,16 +14,9 @@ from devices.host import int8_dot_products_saturate
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array, Feeds, Tensor
 
-_ORT_ERRORS: tuple[type[Exception], ...] = (
-    ort_errors.EPFail,
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NoModel,
-    ort_errors.NoSuchFile,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
+# onnxruntime's exceptions have no common base, and each release adds some.
+_ORT_ERRORS: tuple[type[Exception], ...] = tuple(
+    kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)
 )
 # The Python binding adds ValueError: arrays of a wrong kind, names in a model that are not UTF-8.
 _BINDING_ERRORS: tuple[type[Exception], ...] = (*_ORT_ERRORS, ValueError)
@@ -136,4 +129,5 @@ def _dtype_name(ort_type: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]
+    """Return what an error says; some releases say nothing but its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
