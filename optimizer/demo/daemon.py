@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -57,14 +56,15 @@ class Daemon:
             raise self.failed(f"the daemon ended with exit status {self._process.returncode}")
 
     def stop(self) -> int:
-        """Send SIGTERM, wait, and return the exit status; kill it if it does not end."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        """Send SIGTERM, wait, and return the exit status; kill it if it does not end or the user will not wait."""
+        self._process.terminate()
         try:
-            return self._process.wait(_STOP_SECONDS)
+            self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
+            pass
+        finally:
             self._process.kill()
-            return self._process.wait()
+        return self._process.wait()
 
     def failed(self, what: str) -> EnvironmentFault:
         """Return an error that carries the last lines of the daemon's log."""

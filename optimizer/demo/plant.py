@@ -25,9 +25,13 @@ class Plant:
     Args:
         connection: Where the sensors publish; stays the caller's.
         seed: Seed of the first pump's sensor; the others count up from it.
+
+    Attributes:
+        refused: Readings the connection did not take, because too many were waiting already.
     """
 
     def __init__(self, connection: Connection, seed: int) -> None:
+        self.refused = 0
         self._connection = connection
         self._sensors = {pump: VibrationSensor(seed + number) for number, pump in enumerate(PUMPS)}
         self._fault, self._end = threading.Event(), threading.Event()
@@ -53,4 +57,5 @@ class Plant:
                 broken = pump == FAILING and self._fault.is_set()
                 samples = sensor.read(_FAULT_SEVERITY_G if broken else 0.0)
                 reading = {"ts": time.time(), "samples": samples.tolist()}
-                self._connection.publish(READING_TOPIC.format(pump=pump), msgspec.json.encode(reading), qos=1)
+                taken = self._connection.publish(READING_TOPIC.format(pump=pump), msgspec.json.encode(reading), qos=1)
+                self.refused += not taken

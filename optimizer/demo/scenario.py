@@ -23,12 +23,18 @@ from optimizer.result import Result
 
 _ONLINE_SECONDS = 30.0  # a slow board needs a while to import onnxruntime
 _CHECK_SECONDS = 0.5
-_HEALTHY_SECONDS = 5.0
+_HEALTHY_SECONDS = 6.0
 _ALARM_SECONDS = 10.0
-_AFTERWARDS_SECONDS = 3.0
+_AFTERWARDS_SECONDS = 4.0
 _GOODBYE_SECONDS = 5.0
 
+_SILENCE_SECONDS = 10.0
+
+_AGAIN = "run `edgeopt demo` again; with --seed N the machine behaves differently"
+
 _CONFIG = """\
+schema = 1
+
 [node]
 name = "demo"
 
@@ -69,13 +75,12 @@ class Record:
             EnvironmentFault: E-DEMO-NO-PREDICTION.
             BudgetNotMet: E-DEMO-FALSE-ALARM or E-DEMO-NO-ALARM.
         """
-        again = "run `edgeopt demo` again; with --seed N the machine behaves differently"
         if not self.healthy:
-            raise EnvironmentFault("E-DEMO-NO-PREDICTION", "no prediction arrived through the broker", again)
+            raise EnvironmentFault("E-DEMO-NO-PREDICTION", "no prediction arrived through the broker", _AGAIN)
         if self.false_alarms:
-            raise BudgetNotMet("E-DEMO-FALSE-ALARM", f"false alarm: {', '.join(self.false_alarms)}", again)
+            raise BudgetNotMet("E-DEMO-FALSE-ALARM", f"false alarm: {', '.join(self.false_alarms)}", _AGAIN)
         if self.seconds_to_alarm is None:
-            raise BudgetNotMet("E-DEMO-NO-ALARM", f"no alarm came for the damaged bearing of {FAILING}", again)
+            raise BudgetNotMet("E-DEMO-NO-ALARM", f"no alarm came for the damaged bearing of {FAILING}", _AGAIN)
 
 
 def optimize_model(story: Story, progress: Progress) -> Result:
@@ -108,7 +113,7 @@ def serve_and_break(story: Story, result: Result, seed: int, *, keep_running: bo
                 _finish(story, witness, daemon)
     record.check()
     story.say(
-        f"\nDone: {record.healthy} predictions of healthy pumps, then the alarm {record.seconds_to_alarm:.1f} s after "
+        f"\nDone: {record.healthy} predictions of healthy pumps, then the alarm {record.seconds_to_alarm:.2f} s after "
         "the damage. The daemon, the broker and the files of this demo are gone."
     )
     story.say("Your own model next:  edgeopt quantize MODEL.onnx")
@@ -153,6 +158,8 @@ def _watch(story: Story, broker: Broker, witness: Witness, seed: int, *, keep_ru
             _break_bearing(story, witness, record, plant)
             if keep_running:
                 _watch_on(story, witness)
+        if plant.refused:
+            story.say(f"{plant.refused} readings could not be sent: the broker was too slow")
     finally:
         sensors.stop()
     return record
@@ -182,7 +189,7 @@ def _break_bearing(story: Story, witness: Witness, record: Record, plant: Plant)
         for arrived_at, prediction in witness.predictions(left):
             if prediction.stream == FAILING and prediction.alarm and record.seconds_to_alarm is None:
                 record.seconds_to_alarm = arrived_at - damaged_at
-                story.prediction(prediction, f"{record.seconds_to_alarm:.1f} s after the damage")
+                story.prediction(prediction, f"{record.seconds_to_alarm:.2f} s after the damage")
                 end = time.monotonic() + _AFTERWARDS_SECONDS
                 break
             story.prediction(prediction)
@@ -194,8 +201,12 @@ def _watch_on(story: Story, witness: Witness) -> None:
     story.say("going on until Ctrl-C")
     try:
         while True:
-            for _, prediction in witness.predictions(60.0):
+            arrived = 0
+            for _, prediction in witness.predictions(_SILENCE_SECONDS):
                 story.prediction(prediction)
+                arrived += 1
+            if not arrived:
+                raise EnvironmentFault("E-DEMO-NO-PREDICTION", "predictions stopped arriving", _AGAIN)
     except KeyboardInterrupt:
         story.say("stopping")
 
