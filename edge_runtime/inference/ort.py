@@ -129,5 +129,5 @@ def _dtype_name(ort_type: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """Return what an error says; some releases say nothing but its kind."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    """Return the first line of onnxruntime's words; some of its errors have none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
