@@ -27,7 +27,7 @@ REJECTIONS: tuple[Rejection, ...] = (
 )
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
-_LATEST = 1e11  # seconds: the year 5138; larger numbers are milliseconds by mistake
+_LATEST = 1e11  # seconds since 1970: the year 5138; larger numbers are milliseconds by mistake
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Decoder:
             raise _Unusable("too_large")
         try:
             document = msgspec.json.decode(payload)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _Unusable(_why_unreadable(payload)) from error
         if not isinstance(document, dict):
             raise _Unusable("wrong_type")
@@ -145,13 +145,16 @@ def _finite(text: str) -> float:
 
 
 def _seconds(value: object) -> float:
-    """Return seconds since 1970 from a number or RFC 3339 text; text without a zone is UTC."""
-    if type(value) is float or type(value) is int:
-        if abs(value) > _LATEST:
-            raise _Unusable("bad_time")
-        return float(value)
+    """Return seconds since 1970, never before it, from a number or RFC 3339 text; text without a zone is UTC."""
+    seconds = value if type(value) is float or type(value) is int else _seconds_of_text(str(value))
+    if not 0 <= seconds <= _LATEST:
+        raise _Unusable("bad_time")
+    return float(seconds)
+
+
+def _seconds_of_text(text: str) -> float:
     try:
-        moment = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
         raise _Unusable("bad_time") from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
