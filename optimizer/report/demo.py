@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -48,7 +49,9 @@ class Story:
             return
         self._console.print(f"[bold red]{escape(line)}   ALARM[/]  {escape(note)}", highlight=False, soft_wrap=True)
 
-    def message(self, topic: str, payload: bytes) -> None:
-        """Print a message as JSON, one key a line."""
-        self.say(topic)
-        self.show(msgspec.json.format(payload, indent=2).decode())
+    def messages(self, latest: Mapping[str, bytes], ending: str) -> None:
+        """Print the latest message of each topic with this ending, as JSON, one key a line."""
+        for topic, payload in latest.items():
+            if topic.endswith(ending):
+                self.say(topic)
+                self.show(msgspec.json.format(payload, indent=2).decode())
