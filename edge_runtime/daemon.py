@@ -1,31 +1,30 @@
-"""The composition root: builds the parts, owns threads and signals, and takes them down in order.
+"""The composition root: builds the parts, owns threads and signals, and takes them down in order."""
 
-network thread ──readings──► [bounded queue] ──► worker (per pipeline) ──► network thread
-paho                       policy named,         decode, window,         QoS 1, counted
-drops counted         infer, decide
-"""
+#   network thread ──readings──► [bounded queue] ──► worker (per pipeline) ──predictions──► network thread
+#   paho                         policy named,       decode, window,                        QoS 1,
+#                                drops counted       infer, decide                          counted
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Literal
 
 from edge_runtime.assemble import Assembled, assemble
 from edge_runtime.config import Config, load_config, seconds
 from edge_runtime.errors import BadInput, EnvironmentFault
-from edge_runtime.files import write_atomically
 from edge_runtime.messaging.connection import Broker, Connection, Session, Will
 from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Status, encode, rfc3339
 from edge_runtime.messaging.topics import fill
 from edge_runtime.monitoring.health import DaemonHealth
 from edge_runtime.package.serving import ServedModel
 from edge_runtime.sources.mqtt import Intake
-from edge_runtime.stream import tail_file
+from edge_runtime.window_store import WindowStore
 from edge_runtime.worker import Surroundings, Worker
 
 log = logging.getLogger(__name__)
@@ -49,29 +48,28 @@ class Daemon:
         self._boot = uuid.uuid4().hex[:12]
         self._began = time.monotonic()
         self._since = rfc3339(time.time())
-        self._stop = threading.Event()
+        self._stop_wishes: SimpleQueue[None] = SimpleQueue()  # its put, unlike Event.set, may interrupt its own get
         self._failure: Exception | None = None
         self._connects = 0
-        self._damaged_states = 0
-        self._state_file = path.parent / self._config.state.folder / "windows.state"
         loaded: dict[Path, ServedModel] = {}
         self._assembled = [assemble(pipeline, path.parent, loaded) for pipeline in self._config.pipeline]
+        self._store = WindowStore(path.parent / self._config.state.folder / f"{path.stem}.windows")
         self._intake = Intake()
         self._connection = self._make_connection(path.parent)
         self._workers = {one.config.name: self._make_worker(one) for one in self._assembled}
 
     def stop(self) -> None:
         """Ask for a clean stop; `run` returns soon after. Safe to call from a signal handler."""
-        self._stop.set()
+        self._stop_wishes.put(None)
 
     def run(self) -> None:
         """Serve until `stop` is called.
 
         Raises:
             EnvironmentFault: The broker cannot be reached at start and `broker.startup` is "error"; or
-                E-DAEMON-WORKER, a worker ended by an error nobody foresaw.
+                E-DAEMON-WORKER, a thread met an error nobody foresaw.
         """
-        self._restore_windows()
+        self._store.restore({one.config.name: one.pipeline.windows for one in self._assembled})
         for assembled in self._assembled:
             served, name = assembled.served, assembled.config.name
             log.info("%s serves %s, %s, golden samples met", name, served.manifest.label, served.variant.name)
@@ -79,15 +77,15 @@ class Daemon:
         self._intake.open(takers, self._connection.acknowledge)
         for worker in self._workers.values():
             worker.start()
-        if not self._connect():
-            return
-        while not self._stop.wait(seconds(self._config.health.interval)):
-            self._publish_health()
-        self._shut_down()
+        if self._connect():
+            self._store.forget()
+            while not self._stopped_within(seconds(self._config.health.interval)):
+                self._publish_health()
+            self._shut_down()
         if self._failure is not None:
             raise EnvironmentFault(
                 "E-DAEMON-WORKER",
-                f"a pipeline stopped by an unforeseen error: {type(self._failure).__name__}: {self._failure}",
+                f"stopped by an unforeseen error: {type(self._failure).__name__}: {self._failure}",
                 "run with --debug and report what it shows",
             ) from self._failure
 
@@ -106,8 +104,8 @@ class Daemon:
         return Connection(
             broker_of(config, folder),
             session,
-            on_message=self._intake.receive,
-            on_connected=self._announce,
+            on_message=lambda message: self._supervise(partial(self._intake.receive, message)),
+            on_connected=lambda: self._supervise(self._announce),
         )
 
     def _make_worker(self, assembled: Assembled) -> Worker:
@@ -131,16 +129,28 @@ class Daemon:
                 if self._config.broker.startup == "error":
                     raise
                 log.warning("%s; next try in %.0f s", error, pause)
-            if self._stop.wait(pause):
+            if self._stopped_within(pause):
                 return False
             pause = min(2 * pause, seconds(self._config.broker.reconnect_max))
+
+    def _stopped_within(self, duration: float) -> bool:
+        """Wait so many seconds for the wish to stop."""
+        try:
+            self._stop_wishes.get(timeout=duration)
+        except Empty:
+            return False
+        return True
 
     def _announce(self) -> None:
         """Say online after every connect: the broker may have published the will, or forgotten everything."""
         self._connects += 1
         log.info("connected to the broker, %s", "first time" if self._connects == 1 else f"time {self._connects}")
-        self._publish(self._topic("status"), encode(Status("online", self._boot, rfc3339(time.time()))))
+        self._publish_status("online")
         self._publish_health()
+
+    def _publish_status(self, state: Literal["online", "stopped"]) -> None:
+        status = Status(state, self._boot, rfc3339(time.time()))
+        self._connection.publish_state(self._topic("status"), encode(status))
 
     def _publish_health(self) -> None:
         now = time.monotonic()
@@ -154,64 +164,38 @@ class Daemon:
             unacknowledged=self._connection.unacknowledged(),
             duplicates=self._intake.duplicates,
             retained=self._intake.retained,
-            state_files_damaged=self._damaged_states,
+            unclaimed=self._intake.unclaimed,
+            refused_subscriptions=self._connection.refused_subscriptions,
+            state_files_damaged=self._store.damaged,
             pipelines={name: worker.health(now) for name, worker in self._workers.items()},
         )
-        self._publish(self._topic("health"), encode(health))
-
-    def _publish(self, topic: str, payload: bytes) -> None:
-        if not self._connection.publish(topic, payload, retain=True):
-            log.warning("the outgoing queue is full; not published: %s", topic)
+        self._connection.publish_state(self._topic("health"), encode(health))
 
     def _shut_down(self) -> None:
         """Finish what was taken in, say so, and go; what was not taken in stays with the broker."""
         self._intake.close()
         for name, worker in self._workers.items():
-            if not worker.finish(_FINISH_SECONDS):
-                log.error(
-                    "%s did not finish its queue in %.0f s; the rest stays with the broker", name, _FINISH_SECONDS
-                )
-        self._save_windows()
+            left = worker.finish(_FINISH_SECONDS)
+            if left:
+                log.error("%s had no time for %d readings; those of QoS 1 stay with the broker", name, left)
+        # A worker that hangs in its model may still change its windows.
+        settled = [one for one in self._assembled if not self._workers[one.config.name].is_running]
+        self._store.save({one.config.name: one.pipeline.windows for one in settled})
+        self._connection.flush(_FINISH_SECONDS)
         self._publish_health()
-        self._publish(self._topic("status"), encode(Status("stopped", self._boot, rfc3339(time.time()))))
+        self._publish_status("stopped")
         if not self._connection.flush(_FINISH_SECONDS):
-            log.error("%d messages were not acknowledged by the broker", self._connection.unacknowledged())
+            log.error("lost: %d messages that the broker has not acknowledged", self._connection.unacknowledged())
         self._connection.stop()
         log.info("stopped")
 
     def _supervise(self, work: Callable[[], None]) -> None:
-        """Run a worker's loop; whatever ends it early ends the daemon, with the reason, not in silence."""
+        """Run what a thread is for; whatever ends it early ends the daemon, with the reason, not in silence."""
         try:
             work()
         except Exception as error:  # noqa: BLE001 - the one place that must see every failure of a thread
             self._failure = error
-            self._stop.set()
-
-    def _save_windows(self) -> None:
-        windows = {one.config.name: one.pipeline.windows for one in self._assembled}
-        try:
-            self._state_file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._state_file, tail_file.encode(windows))
-        except (OSError, EnvironmentFault) as error:
-            log.error("windows could not be saved and begin anew after the restart: %s", error)
-
-    def _restore_windows(self) -> None:
-        try:
-            data = self._state_file.read_bytes()
-        except FileNotFoundError:
-            return
-        saved = tail_file.decode(data)
-        if saved is None:
-            self._damaged_states += 1
-            aside = self._state_file.with_suffix(".damaged")
-            self._state_file.replace(aside)
-            log.error("%s is damaged; windows begin anew, the file is kept as %s", self._state_file, aside.name)
-            return
-        for one in self._assembled:
-            tails = saved.get(one.config.name, {})
-            taken = sum(one.pipeline.windows.restore(stream, tail) for stream, tail in tails.items())
-            log.info("%s continues %d streams; %d did not fit", one.config.name, taken, len(tails) - taken)
-        self._state_file.unlink()  # after a crash it would be older than what the broker still holds
+            self.stop()
 
     def _topic(self, kind: str) -> str:
         node = self._config.node

@@ -16,6 +16,8 @@ from edge_runtime.monitoring.health import PipelineCounters, PipelineHealth
 from edge_runtime.sources.reading_queue import ReadingQueue
 from edge_runtime.stream.pipeline import Due
 
+_LAST_READING_SECONDS = 1.0  # how long a clean stop waits for the reading in hand once the rest was given up
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -54,11 +56,20 @@ class Worker:
         """Begin to take readings."""
         self._thread.start()
 
-    def finish(self, timeout: float) -> bool:
-        """Close the queue and wait until what is queued has been worked off; False where time ran out."""
+    def finish(self, timeout: float) -> int:
+        """Close the queue and work it off; return how many readings were given up because time ran out."""
         self.queue.close()
         self._thread.join(timeout)
-        return not self._thread.is_alive()
+        if not self._thread.is_alive():
+            return 0
+        left = self.queue.abandon()
+        self._thread.join(_LAST_READING_SECONDS)
+        return left + self._thread.is_alive()
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the thread may still change the windows."""
+        return self._thread.is_alive()
 
     def health(self, now: float) -> PipelineHealth:
         """Return the pipeline's part of the health message; `now` is monotonic seconds."""
@@ -142,4 +153,5 @@ class Worker:
 
 
 def _age(now: float, then: float | None) -> float | None:
-    return None if then is None else round(now - then, 3)
+    # The worker may have moved `then` beyond `now` meanwhile.
+    return None if then is None else round(max(now - then, 0.0), 3)

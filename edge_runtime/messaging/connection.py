@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import socket
 import threading
 from collections import deque
@@ -55,19 +56,20 @@ class Broker:
         """
         try:
             parts = urlsplit(url)
-            port = parts.port or DEFAULT_PORT
+            port = DEFAULT_PORT if parts.port is None else parts.port
+            (parts.hostname or "").encode("idna")  # what the resolver will do, and fail at, with "a..b"
         except ValueError as error:
             raise _bad_url(url, str(error)) from error
         if parts.scheme == "mqtts":
             raise _bad_url(url, "TLS is not supported yet")
-        if parts.scheme != "mqtt" or not parts.hostname or parts.path not in {"", "/"}:
-            raise _bad_url(url, "it is not of the form mqtt://host:port")
         if parts.username or parts.password:
             raise _bad_url(url, "credentials do not belong into a URL, which is logged")
+        if parts.scheme != "mqtt" or not parts.hostname or not port or parts.path.strip("/") or parts.query:
+            raise _bad_url(url, "it is not of the form mqtt://host:port")
         return cls(parts.hostname, port, username, password, keepalive)
 
     def __str__(self) -> str:
-        return f"mqtt://{self.host}:{self.port}"
+        return f"mqtt://[{self.host}]:{self.port}" if ":" in self.host else f"mqtt://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ class Connection:
     ) -> None:
         self._broker, self._session = broker, session
         self._on_message, self._on_connected, self._on_lost = on_message, on_connected, on_lost
+        self._states: dict[str, _Outgoing] = {}  # topic -> newest; they go before all that waits
         self._waiting: deque[_Outgoing] = deque()
         self._waiting_bytes = 0
         self._in_flight = 0  # handed to paho, and not yet sent (QoS 0) or acknowledged (QoS 1)
@@ -147,12 +150,18 @@ class Connection:
         self._changed = threading.Condition()  # guards the counts; never held while calling paho
         self._answer: ReasonCode | None = None
         self._connected = False
+        self._refused: tuple[str, ...] = ()
         self._client = self._make_client()
 
     @property
     def connected(self) -> bool:
         """Tell whether the broker has accepted this client and the link is not known to be broken."""
         return self._connected
+
+    @property
+    def refused_subscriptions(self) -> tuple[str, ...]:
+        """Return the topic filters that the broker did not grant at the latest connect."""
+        return self._refused
 
     def start(self, timeout: float = 10.0) -> None:
         """Connect for the first time; afterwards the network thread reconnects by itself.
@@ -179,7 +188,7 @@ class Connection:
         """Hand over a message; False where it was refused: too many bytes wait, or QoS 0 without a connection.
 
         Messages keep their order. QoS 1 messages outlive a lost connection, and are repeated after the next one where
-        the broker may not have got them.
+        the broker may not have got them. They do not outlive this process.
         """
         size = len(topic) + len(payload)
         if qos == 0 and not self._connected:
@@ -192,14 +201,27 @@ class Connection:
         self._pump()
         return True
 
+    def publish_state(self, topic: str, payload: bytes) -> None:
+        """Hand over a message that says how things are, retained and at QoS 1.
+
+        It goes before all that waits, however much that is, and replaces an older one that still waits.
+        """
+        with self._changed:
+            self._states[topic] = _Outgoing(topic, payload, qos=1, retain=True)
+        self._pump()
+
     def acknowledge(self, message: Message) -> None:
-        """Tell the broker that a message needs not be delivered again; QoS 0 has nothing to tell."""
-        if message.qos:
+        """Tell the broker that a message needs not be delivered again; QoS 0 has nothing to tell.
+
+        Without a connection nothing is told: paho would send it before the next CONNECT, and the broker, which
+        delivers the message again anyway, would hang up on that.
+        """
+        if message.qos and self._connected:
             self._client.ack(message.mid, message.qos)
 
     def unacknowledged(self) -> int:
         """Return how many publishes are not sent (QoS 0) or not acknowledged by the broker (QoS 1) yet."""
-        return len(self._waiting) + self._in_flight
+        return len(self._states) + len(self._waiting) + self._in_flight
 
     def flush(self, timeout: float) -> bool:
         """Wait until every publish is sent or acknowledged; False where time ran out."""
@@ -248,6 +270,7 @@ class Connection:
             self._changed.notify_all()
         if not reason.is_failure:
             self._on_connected()
+            self._pump()
 
     def _handle_disconnect(
         self,
@@ -265,9 +288,10 @@ class Connection:
     def _handle_subscribe(
         self, _client: Client, _user: object, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
     ) -> None:
-        for (topic, _), reason in zip(self._session.subscriptions, reasons, strict=True):
-            if reason.is_failure:
-                log.error("E-BROKER-SUBSCRIBE: the broker refuses the subscription to %s: %s", topic, reason)
+        answers = zip(self._session.subscriptions, reasons, strict=True)
+        self._refused = tuple(topic for (topic, _), reason in answers if reason.is_failure)
+        for topic in self._refused:
+            log.error("the broker refuses the subscription to %s: see its access control list", topic)
 
     def _handle_publish(
         self, _client: Client, _user: object, _mid: int, _reason: ReasonCode, _properties: Properties
@@ -281,7 +305,7 @@ class Connection:
         )
 
     def _pump(self) -> None:
-        """Hand waiting messages to paho while it has few.
+        """Hand waiting messages to paho while there is a connection and paho has few.
 
         Callers of `publish` and the network thread pump; paho calls back with its own lock held, so nobody may wait
         for the other here. Who finds the pump busy leaves: the one who is pumping looks again after letting go.
@@ -301,15 +325,17 @@ class Connection:
             self._changed.notify_all()
 
     def _may_hand_over(self) -> bool:
-        return bool(self._waiting) and self._in_flight < _MOST_IN_FLIGHT
+        return self._connected and bool(self._states or self._waiting) and self._in_flight < _MOST_IN_FLIGHT
 
     def _next(self) -> _Outgoing | None:
         with self._changed:
             if not self._may_hand_over():
                 return None
+            self._in_flight += 1
+            if self._states:
+                return self._states.pop(next(iter(self._states)))
             message = self._waiting.popleft()
             self._waiting_bytes -= len(message.topic) + len(message.payload)
-            self._in_flight += 1
             return message
 
 
@@ -353,4 +379,5 @@ def _rejected(broker: Broker, answer: str | None) -> EnvironmentFault:
 
 
 def _bad_url(url: str, why: str) -> BadInput:
-    return BadInput("E-BROKER-URL", f"broker {url!r}: {why}", "write mqtt://HOST:1883")
+    shown = re.sub(r"//.*@", "//…@", url)  # errors are logged, passwords are not
+    return BadInput("E-BROKER-URL", f"broker {shown!r}: {why}", "write mqtt://HOST:1883")

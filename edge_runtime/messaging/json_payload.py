@@ -31,7 +31,7 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         v: Version of this message's schema.
-        id: ``boot-seq``, unique.
+        id: ``boot-pipeline-seq``, unique.
         seq: Counts up by one per prediction of this run of the daemon and pipeline.
         boot: Changes with every start of the daemon.
         ts: Time of the window's last reading, RFC 3339 UTC.

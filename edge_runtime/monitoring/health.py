@@ -54,6 +54,8 @@ class DaemonHealth(msgspec.Struct, frozen=True):
         unacknowledged: Messages the broker has not acknowledged yet.
         duplicates: Redelivered readings that were recognised and not used twice.
         retained: Retained readings that were ignored because they are old.
+        unclaimed: Messages that no pipeline asked for, from a subscription of an earlier configuration.
+        refused_subscriptions: Topic filters that the broker does not let this client read.
         state_files_damaged: Saved states set aside because they were damaged.
         pipelines: By name.
     """
@@ -67,12 +69,14 @@ class DaemonHealth(msgspec.Struct, frozen=True):
     unacknowledged: int
     duplicates: int
     retained: int
+    unclaimed: int
+    refused_subscriptions: tuple[str, ...]
     state_files_damaged: int
     pipelines: dict[str, PipelineHealth]
 
 
 class PipelineCounters:
-    """Numbers a running pipeline keeps; each is written by one thread only and so needs no lock."""
+    """Numbers a running pipeline keeps; each number is written by one thread only and so needs no lock."""
 
     def __init__(self) -> None:
         self.readings = 0

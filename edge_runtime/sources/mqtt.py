@@ -20,17 +20,20 @@ class Intake:
     Attributes:
         duplicates: Redelivered messages that were recognised.
         retained: Retained messages that were ignored.
+        unclaimed: Messages that no pipeline asked for, from a subscription left over from an earlier configuration.
     """
 
     def __init__(self) -> None:
         self._acknowledge: Callable[[Message], None] = lambda message: None
         self._takers: Sequence[tuple[SourceTopic, ReadingQueue]] = ()
-        self._pending: dict[int, int] = {}  # packet identifier -> pipelines not done yet
+        # Packet identifier -> message, pipelines not done with it yet.
+        self._pending: dict[int, tuple[Message, int]] = {}
         self._lock = Lock()
         self._seen = RedeliveryGuard()
         self._open = False
         self.duplicates = 0
         self.retained = 0
+        self.unclaimed = 0
 
     def open(self, takers: Sequence[tuple[SourceTopic, ReadingQueue]], acknowledge: Callable[[Message], None]) -> None:
         """Begin to hand messages out; before, they stay unacknowledged with the broker.
@@ -56,31 +59,35 @@ class Intake:
             self._acknowledge(message)
         elif self._seen.is_repeat(message):
             self.duplicates += 1
-            if message.mid not in self._pending:
-                self._acknowledge(message)
+            with self._lock:
+                if message.mid not in self._pending:
+                    self._acknowledge(message)
         else:
             self._hand_out(message)
 
     def done(self, message: Message) -> None:
-        """Note that one pipeline needs a message no more."""
+        """Note that one pipeline needs a message no more; callable from any thread."""
         if message.qos == 0:
             return
         with self._lock:
-            left = self._pending.get(message.mid, 1) - 1
-            if left:
-                self._pending[message.mid] = left
-                return
-            self._pending.pop(message.mid, None)
-        self._acknowledge(message)
+            pending, left = self._pending.get(message.mid, (None, 0))
+            if pending is not message:
+                return  # a broker that forgot this session has given the identifier to another message
+            if left > 1:
+                self._pending[message.mid] = (message, left - 1)
+            else:
+                del self._pending[message.mid]
+                self._acknowledge(message)
 
     def _hand_out(self, message: Message) -> None:
         queues = [queue for topic, queue in self._takers if topic.matches(message.topic)]
         if not queues:
-            self._acknowledge(message)  # a subscription left over from an earlier configuration
+            self.unclaimed += 1
+            self._acknowledge(message)
             return
         if message.qos:
             with self._lock:
-                self._pending[message.mid] = len(queues)
+                self._pending[message.mid] = (message, len(queues))
         for queue in queues:
             queue.put(message)
 

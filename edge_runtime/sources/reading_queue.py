@@ -56,6 +56,13 @@ class ReadingQueue:
             self._closed = True
             self._changed.notify_all()
 
+    def abandon(self) -> int:
+        """Forget what is queued, which so stays unacknowledged, and return how much that was."""
+        with self._changed:
+            forgotten = len(self._waiting)
+            self._waiting.clear()
+            return forgotten
+
     def _append(self, message: Message) -> Message | None:
         """Add the message and return the one that had to go for it, which may be itself."""
         if len(self._waiting) < self._size:
