@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from benchmarks.latency import Interval, Plan, Run, compare
+from benchmarks.latency import Interval, Plan, Run, compare, verdict
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
@@ -18,7 +18,6 @@ from optimizer.schemes import Int8Dynamic, Int8Weights, Scheme
 Ranges: TypeAlias = Mapping[str, tuple[float, float]]  # tensor name -> (low, high)
 
 _EVALUATION_BATCH = 32
-_SAME_SPEED = 0.97  # a form that gains size may cost this little: identical kernels differ by as much between runs
 
 # What onnxruntime's quantizer is seen to raise on graphs it does not expect.
 _QUANTIZER_ERRORS = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
@@ -110,9 +109,9 @@ def gate(candidate: Candidate) -> Candidate:
         return candidate
     measured = f"{speedup.value:.2f} x ({speedup.low:.2f} to {speedup.high:.2f})"
     if isinstance(candidate.scheme, Int8Weights):
-        slower = speedup.high < _SAME_SPEED
+        slower = verdict(speedup) == "slower"
         return replace(candidate, rejected=f"slower than float32 here: {measured}") if slower else candidate
-    if speedup.low > 1.0:
+    if verdict(speedup) == "faster":
         return candidate
     return replace(candidate, rejected=f"not shown to be faster than float32 here: {measured}")
 

@@ -64,7 +64,7 @@ def score_output(outputs: Mapping[str, Array], wanted: str | None = None) -> Arr
         raise BadInput(
             "E-METRIC-OUTPUT",
             f"there is no output {wanted or 'with floating-point values'} (outputs: {', '.join(outputs)})",
-            "name one of the model's outputs: --output NAME",
+            "name one of the model's outputs: --score-output NAME",
         )
     return outputs[name]
 
@@ -155,7 +155,7 @@ def _difference(outputs: Array, labels: Array) -> Array:
         raise BadInput(
             "E-METRIC-SHAPE",
             f"the model gives {outputs.size // len(outputs)} numbers a sample, the labels {labels.size // len(labels)}",
-            "store as many numbers a sample in y as the model gives, or name the output: --output NAME",
+            "store as many numbers a sample in y as the model gives, or name the output: --score-output NAME",
         )
     difference: Array = outputs.reshape(-1).astype(np.float64) - labels.reshape(-1)
     return difference

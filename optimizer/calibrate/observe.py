@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from edge_runtime.errors import BadInput
-from edge_runtime.inference.batch import batch_size_of, batches
+from edge_runtime.inference.batch import batch_size_of, batches, count_samples, fill_up
 from edge_runtime.inference.engine import Array
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from optimizer.calibrate.minmax import MinMax
@@ -38,7 +38,7 @@ def observe_ranges(
         for name, values in _activations(engine, batch):
             if name in observers:
                 observers[name].update(values)
-        done += len(next(iter(batch.values())))
+        done += count_samples(batch)
         progress(done, len(samples))
     ranges = {name: observer.range for name, observer in observers.items()}
     odd = [name for name, bounds in ranges.items() if not np.isfinite(bounds).all()]
@@ -52,10 +52,9 @@ def observe_ranges(
 
 
 def _activations(engine: OrtEngine, batch: dict[str, Array]) -> list[tuple[str, Array]]:
-    """Run one batch; a model with a fixed batch is given full batches only, so the last one may repeat samples."""
-    size = batch_size_of(engine, len(next(iter(batch.values()))))
-    short = size - len(next(iter(batch.values())))
-    filled = {name: np.concatenate([a, np.repeat(a[-1:], short, axis=0)]) if short else a for name, a in batch.items()}
+    """Run one batch; where the model fixes its size, the last one repeats a sample, which changes no range."""
+    count = count_samples(batch)
+    filled = fill_up(batch, batch_size_of(engine, count) - count)
     return [*filled.items(), *engine.run(filled).items()]
 
 

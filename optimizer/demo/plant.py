@@ -16,7 +16,7 @@ FAILING = "pump-2"
 READING_TOPIC = "plant/{pump}/vibration"
 SECONDS_BETWEEN_READINGS = 0.5
 
-_FAULT_SEVERITY_G = 1.2
+FAULT_SEVERITY_G = 1.2
 
 
 class Plant:
@@ -55,7 +55,7 @@ class Plant:
         while not self._end.wait(SECONDS_BETWEEN_READINGS):
             for pump, sensor in self._sensors.items():
                 broken = pump == FAILING and self._fault.is_set()
-                samples = sensor.read(_FAULT_SEVERITY_G if broken else 0.0)
+                samples = sensor.read(FAULT_SEVERITY_G if broken else 0.0)
                 reading = {"ts": time.time(), "samples": samples.tolist()}
                 taken = self._connection.publish(READING_TOPIC.format(pump=pump), msgspec.json.encode(reading), qos=1)
                 self.refused += not taken
