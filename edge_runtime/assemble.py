@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.config import PipelineConfig, size_in_bytes
+from edge_runtime.config_options import PipelineConfig, size_in_bytes
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Tensor
 from edge_runtime.inference.postprocess import Argmax, Decision, Value
@@ -54,7 +54,7 @@ def assemble(config: PipelineConfig, folder: Path, loaded: dict[Path, ServedMode
     if path not in loaded:
         loaded[path] = load_for_serving(path)
     served = loaded[path]
-    decision = _decision(config, served.manifest)
+    output, decision = _output(config, served.manifest), _decision(config, served.manifest)
     rule = WindowRule(config.window.size, config.window.hop, _features(config), config.window.padding)
     pipeline = Pipeline(
         Decoder(
@@ -67,9 +67,12 @@ def assemble(config: PipelineConfig, folder: Path, loaded: dict[Path, ServedMode
         Windows(rule, config.source.max_streams),
         Feeder(_only_input(config, served.manifest), config.window.layout, served.manifest.preprocess),
         served.engine,
-        (_output(config, served.manifest), decision),
+        (output, decision),
     )
-    _try_with_zeros(config, pipeline, rule)
+    scores = _try_with_zeros(config, pipeline, rule)
+    if isinstance(decision, Argmax) and decision.labels and len(decision.labels) != scores:
+        problem = f"there are {len(decision.labels)} labels for the {scores} numbers of the model's output {output}"
+        raise _misfit("E-PIPELINE-DECISION", config, problem, "name every class once, in the model's order")
     unit = decision.unit if isinstance(decision, Value) else ""
     return Assembled(config, served, pipeline, SourceTopic.parse(config.source.topic), unit)
 
@@ -116,11 +119,15 @@ def _decision(config: PipelineConfig, manifest: Manifest) -> Decision:
     return found
 
 
-def _try_with_zeros(config: PipelineConfig, pipeline: Pipeline, rule: WindowRule) -> None:
-    """Run one window of zeros through model and decision: what fits on paper may still not run."""
+def _try_with_zeros(config: PipelineConfig, pipeline: Pipeline, rule: WindowRule) -> int:
+    """Run one window of zeros through model and decision, as what fits on paper may still not run.
+
+    Returns how many numbers the output has.
+    """
     zeros = np.zeros((rule.size, rule.features), np.float32)
     try:
         pipeline.predict(zeros)
+        return int(pipeline.infer(zeros).size)
     except (ValueError, BadInput) as error:
         raise _misfit(
             "E-PIPELINE-SHAPE",

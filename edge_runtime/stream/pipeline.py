@@ -15,6 +15,8 @@ from edge_runtime.stream.window import Windows
 
 Layout: TypeAlias = Literal["time_first", "features_first"]
 
+_LONGEST_STREAM_NAME = 256  # it becomes part of a topic, which MQTT ends at 65535 bytes
+
 
 @dataclass(frozen=True)
 class Due:
@@ -74,8 +76,12 @@ class Pipeline:
         self._feeder, self._engine = feeder, engine
         self._output, self._decision = reader
 
-    def take(self, stream: str, payload: bytes) -> Due | Rejection | Literal["too_many_streams"] | None:
+    def take(
+        self, stream: str, payload: bytes
+    ) -> Due | Rejection | Literal["bad_stream_name", "too_many_streams"] | None:
         """Take in one payload: a window that is due, the reason why the reading cannot be used, or None."""
+        if not 0 < len(stream) <= _LONGEST_STREAM_NAME:
+            return "bad_stream_name"
         if not self.windows.has_room_for(stream):
             return "too_many_streams"
         reading = self._decoder.decode(payload)
@@ -90,5 +96,8 @@ class Pipeline:
         Raises:
             BadInput: E-INFERENCE, the model failed on this window.
         """
-        outputs = self._engine.run(self._feeder.feeds(window))
-        return self._decision.decide(outputs[self._output])
+        return self._decision.decide(self.infer(window))
+
+    def infer(self, window: Array) -> Array:
+        """Run the model on one window and return the output that is decided on; raises as `predict`."""
+        return self._engine.run(self._feeder.feeds(window))[self._output]
