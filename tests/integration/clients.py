@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from brokers import HOST, PATIENCE, find_program
 from paho.mqtt import client as mqtt
-
-Found = TypeVar("Found")
+from paho.mqtt.enums import CallbackAPIVersion
 
 
 class Sensors:
     """Publishes readings, as any MQTT 3.1.1 client would."""
 
     def __init__(self, port: int) -> None:
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
         self._client.connect(HOST, port)
         self._client.loop_start()
 
@@ -44,6 +42,13 @@ class Sensors:
     def send_numbers(self, topic: str, **fields: float) -> None:
         """Publish one good reading."""
         self.send(topic, json.dumps(fields).encode())
+
+    def flood(self, topic: str, payloads: Iterable[bytes], *, qos: int) -> None:
+        """Publish all at once; at QoS 1 return once the broker has acknowledged them."""
+        messages = [self._client.publish(topic, payload, qos) for payload in payloads]
+        for message in messages:
+            message.wait_for_publish(PATIENCE)
+            assert message.is_published(), f"a message on {topic} never left"
 
 
 class Watcher:
@@ -79,21 +84,20 @@ class Watcher:
     ) -> None:
         self._source.close()
 
-    def wait_for(self, condition: Callable[[], Found], seconds: float = PATIENCE) -> Found:
-        """Return the condition's value once it is true, looking at every new message."""
-        end = time.monotonic() + seconds
+    def wait_for(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        """Return once the condition holds, looking at every new message."""
         with self._changed:
-            while not (value := condition()):
-                assert self._changed.wait(end - time.monotonic()), self._complaint()
-        return value
+            assert self._changed.wait_for(condition, seconds), self._complaint()
 
     def wait_for_predictions(self, count: int, seconds: float = PATIENCE) -> list[dict[str, Any]]:
         """Return the first `count` predictions once they are here."""
-        return self.wait_for(lambda: len(self.predictions) >= count and self.predictions[:count], seconds)
+        self.wait_for(lambda: len(self.predictions) >= count, seconds)
+        return self.predictions[:count]
 
     def wait_for_state(self, state: str) -> str:
         """Return the boot of the latest status once it is this state."""
-        return self.wait_for(lambda: bool(self.states) and self.states[-1][0] == state and self.states[-1][1])
+        self.wait_for(lambda: bool(self.states) and self.states[-1][0] == state)
+        return self.states[-1][1]
 
     def _add(self, topic: str, payload: bytes) -> None:
         body = json.loads(payload)
@@ -122,7 +126,8 @@ class _MosquittoSub:
         self, program: str, port: int, filters: tuple[str, ...], deliver: Callable[[str, bytes], None]
     ) -> None:
         topics = [word for one in filters for word in ("-t", one)]
-        command = [program, "-v", "-q", "1", "-h", HOST, "-p", str(port), *topics]
+        session = ["-c", "-i", f"watcher-{uuid.uuid4().hex}"]  # the broker keeps what comes while it is cut off
+        command = [program, "-v", "-q", "1", "-h", HOST, "-p", str(port), *session, *topics]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         self._deliver = deliver
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -146,7 +151,7 @@ class _PahoSubscriber:
     """The same with paho."""
 
     def __init__(self, port: int, filters: tuple[str, ...], deliver: Callable[[str, bytes], None]) -> None:
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
         self._client.on_connect = lambda client, *_: client.subscribe([(one, 1) for one in filters])
         self._client.on_message = lambda _client, _user, message: deliver(message.topic, bytes(message.payload))
         self._client.connect(HOST, port)

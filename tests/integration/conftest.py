@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import sum_package
-from brokers import HOST, Broker, Mosquitto, find_program
+from brokers import Broker, Mosquitto, find_program
 from clients import Sensors, Watcher
-from daemons import Daemon, configuration, pipeline
+from daemons import Site
 
 MOSQUITTO = find_program("mosquitto")
 MOSQUITTO_SUB = find_program("mosquitto_sub")
@@ -42,10 +42,10 @@ def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
         pytest.skip("needs mosquitto, which is not installed: the embedded broker cannot do this")
     started: list[Mosquitto] = []
 
-    def start(**options: object) -> Mosquitto:
+    def start(**options: Any) -> Mosquitto:
         folder = tmp_path / f"mosquitto-{len(started)}"
         folder.mkdir()
-        started.append(Mosquitto(folder, **options))  # type: ignore[arg-type]
+        started.append(Mosquitto(folder, **options))
         started[-1].start()
         return started[-1]
 
@@ -80,36 +80,10 @@ def sensors(broker: Broker) -> Iterator[Sensors]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
-    """Return a folder with the tiny package, for a configuration."""
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Return a folder to configure and start daemons in."""
     folder = tmp_path / "site"
     folder.mkdir()
-    sum_package.write(folder / "sum.edgepkg")
-    return folder
-
-
-@pytest.fixture
-def configure(site: Path) -> Callable[..., Path]:
-    """Return a function that writes a configuration for a port into `site` and returns its path."""
-
-    def write(port: int, pipelines: Sequence[str] = (pipeline(),), broker: str = "") -> Path:
-        path = site / "daemon.toml"
-        path.write_text(configuration(f"mqtt://{HOST}:{port}", pipelines, broker), encoding="utf-8")
-        return path
-
-    return write
-
-
-@pytest.fixture
-def start_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
-    """Return a function that starts a daemon; none outlives the test, and a failed test shows their logs."""
-    started: list[Daemon] = []
-
-    def start(config: Path, environment: dict[str, str] | None = None) -> Daemon:
-        started.append(Daemon(config, tmp_path / f"daemon-{len(started)}.log", environment))
-        return started[-1]
-
-    yield start
-    for number, one in enumerate(started):
-        one.kill()
-        sys.stdout.write(f"--- log of daemon {number}\n{one.log}")
+    one = Site(folder)
+    yield one
+    one.close()

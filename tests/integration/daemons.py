@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from brokers import PATIENCE
+import sum_package
+from brokers import HOST, PATIENCE
 
 COMMAND = [sys.executable, "-m", "edge_runtime"]
-STATUS = "edgeopt/plant/gateway/status"
 
 
 def pipeline(
@@ -105,6 +105,34 @@ class Daemon:
     def wait(self) -> int:
         """Return the exit status once it has ended."""
         return self._process.wait(PATIENCE)
+
+
+class Site:
+    """A folder with the tiny package, for a configuration and the daemons that serve it; none outlives `close`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._daemons: list[Daemon] = []
+        sum_package.write(folder / "sum.edgepkg")
+
+    def configure(self, port: int, *pipelines: str, broker: str = "") -> Path:
+        """Write a configuration, with the plain pipeline where none is given, and return its path."""
+        path = self.folder / "daemon.toml"
+        text = configuration(f"mqtt://{HOST}:{port}", pipelines or [pipeline()], broker)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def start(self, config: Path, environment: dict[str, str] | None = None) -> Daemon:
+        """Start a daemon; its log goes beside this folder, so that what it writes inside can be seen."""
+        log = self.folder.parent / f"daemon-{len(self._daemons)}.log"
+        self._daemons.append(Daemon(config, log, environment))
+        return self._daemons[-1]
+
+    def close(self) -> None:
+        """Kill what still runs and show the logs, which are printed where a test fails."""
+        for number, daemon in enumerate(self._daemons):
+            daemon.kill()
+            sys.stdout.write(f"--- log of daemon {number}\n{daemon.log}")
 
 
 def run_verb(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
