@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.config_options import PipelineConfig, size_in_bytes
+from edge_runtime.config import PipelineConfig, size_in_bytes
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Tensor
 from edge_runtime.inference.postprocess import Argmax, Decision, Value
