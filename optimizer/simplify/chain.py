@@ -11,7 +11,7 @@ import numpy as np
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine
-from optimizer.simplify import fix_constants, fold_graph, upgrade_opset
+from optimizer.simplify import fix_constants, fold_graph, name_nodes, upgrade_opset
 
 Rewrite: TypeAlias = Callable[[bytes], bytes]
 
@@ -40,6 +40,7 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("list constants as constants only", fix_constants.apply),
     ("upgrade the operator set", upgrade_opset.apply),
     ("fold constants and batch norms, drop no-ops", fold_graph.apply),
+    ("name every node", name_nodes.apply),
 )
 
 

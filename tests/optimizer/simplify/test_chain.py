@@ -14,7 +14,7 @@ from edge_runtime.errors import BadInput
 from edge_runtime.inference.ort import OrtEngine
 from optimizer.graph import drop_unused_domains, opset_of
 from optimizer.load import count_operators
-from optimizer.simplify import simplify
+from optimizer.simplify import name_nodes, simplify
 from optimizer.simplify.chain import Rewrite
 
 FEEDS = {"x": images(2)}
@@ -55,6 +55,18 @@ def test_an_old_model_is_raised_to_per_channel_quantization() -> None:
     assert [item.name for item in after.graph.input] == ["x"]
     expected = OrtEngine(residual_convnet(opset=8).SerializeToString()).run(FEEDS)["y"]
     np.testing.assert_allclose(OrtEngine(after.SerializeToString()).run(FEEDS)["y"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_every_node_has_a_name_of_its_own() -> None:
+    """Layers are kept float and explained by name, so nameless and same-named nodes are told apart."""
+    model = residual_convnet()
+    model.graph.node[0].name = ""
+    model.graph.node[2].name = "relu1"
+    after = onnx.load_model_from_string(name_nodes.apply(model.SerializeToString()))
+    names = [node.name for node in after.graph.node]
+    assert len(set(names)) == len(names) == len(model.graph.node)
+    assert names[1] == "relu1"
+    assert all(names)
 
 
 def test_operator_sets_that_nothing_uses_are_dropped() -> None:
