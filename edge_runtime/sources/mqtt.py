@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
+from array import array
 from collections.abc import Callable, Sequence
 from threading import Lock
 
@@ -11,7 +10,8 @@ from edge_runtime.messaging.connection import Message
 from edge_runtime.messaging.topics import SourceTopic
 from edge_runtime.sources.reading_queue import ReadingQueue
 
-_REMEMBERED = 1000  # more than any broker keeps in flight towards one client
+_PACKET_IDENTIFIERS = 1 << 16
+_HASH_BITS = (1 << 64) - 1
 
 
 class Intake:
@@ -100,16 +100,14 @@ class RedeliveryGuard:
     """
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[int, bytes] = OrderedDict()
+        # A broker may have as many messages in flight as there are identifiers: the latest of each is remembered.
+        self._latest = array("Q", bytes(8 * _PACKET_IDENTIFIERS))
 
     def is_repeat(self, message: Message) -> bool:
         """Tell whether this very message came before, and remember it."""
         if message.qos == 0:
             return False
-        digest = hashlib.blake2b(message.topic.encode() + b"\0" + message.payload, digest_size=8).digest()
-        repeat = message.dup and self._seen.get(message.mid) == digest
-        self._seen[message.mid] = digest
-        self._seen.move_to_end(message.mid)
-        if len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
+        fingerprint = hash((message.topic, message.payload)) & _HASH_BITS
+        repeat = message.dup and self._latest[message.mid] == fingerprint
+        self._latest[message.mid] = fingerprint
         return repeat
