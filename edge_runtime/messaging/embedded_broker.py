@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import threading
+import weakref
 from types import TracebackType
 
 from edge_runtime.errors import EnvironmentFault
@@ -30,6 +32,7 @@ _CONFIG = {
     "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
 }
 _PATIENCE_SECONDS = 10.0
+_SHUTDOWN_SECONDS = 1.0
 
 
 class EmbeddedBroker:
@@ -94,8 +97,10 @@ class EmbeddedBroker:
 
     async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
         broker = Broker(_CONFIG)
+        clients: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
 
         async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            clients.add(writer)
             await broker.external_connected(StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER)
 
         try:
@@ -110,7 +115,11 @@ class EmbeddedBroker:
         server = await asyncio.start_server(serve_client, sock=listener)
         await self._stop.wait()
         server.close()
-        await broker.shutdown()
+        for client in clients:
+            client.transport.abort()
+        # amqtt waits for the handler of a client that was publishing, sometimes for ever; what is left is cancelled.
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(broker.shutdown(), _SHUTDOWN_SECONDS)
 
     def _not_started(self, why: Exception | str) -> EnvironmentFault:
         return EnvironmentFault(

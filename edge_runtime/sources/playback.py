@@ -122,11 +122,19 @@ class Player:
         for topic, payload in items:
             self._pace.wait()
             self._wait_for_room(_MOST_UNACKNOWLEDGED - 1)
-            if not self._connection.publish(topic, payload, qos=self._qos):
-                raise self._broker_gone("the connection was lost")
+            self._publish(topic, payload)
             self.sent += 1
         self._wait_for_room(0)
         return Played(self.sent, time.monotonic() - started)
+
+    def _publish(self, topic: str, payload: bytes) -> None:
+        if self._connection.publish(topic, payload, qos=self._qos):
+            return
+        if self._connection.connected:  # so its queue is full of long messages
+            self._wait_for_room(0)
+            if self._connection.publish(topic, payload, qos=self._qos):
+                return
+        raise self._broker_gone("the connection takes no more messages")
 
     def _wait_for_room(self, most: int) -> None:
         """Return when at most this many messages are unacknowledged."""

@@ -7,6 +7,7 @@ import queue
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -121,6 +122,18 @@ def test_it_stops_and_starts_again_on_its_port(embedded: EmbeddedBroker) -> None
     embedded.start()
     assert embedded.port == port
     Client(port, "again").close()
+
+
+def test_stopping_cuts_clients_off_even_while_they_publish(embedded: EmbeddedBroker) -> None:
+    """It ends like a broker that is killed, and does not wait for anybody's handshake."""
+    busy, lost = Client(embedded.port, "busy"), threading.Event()
+    busy.paho.on_disconnect = lambda *_: lost.set()
+    for number in range(500):
+        busy.paho.publish("x", str(number), qos=1)
+    embedded.stop()
+    assert lost.wait(PATIENCE)
+    assert "embedded-broker" not in {thread.name for thread in threading.enumerate()}
+    busy.paho.loop_stop()
 
 
 def test_a_taken_port_is_an_error_with_a_code(embedded: EmbeddedBroker) -> None:
