@@ -58,12 +58,14 @@ class Candidate:
         return self.engine().run(sample)
 
 
-def build(data: bytes, scheme: Scheme, ranges: Ranges, threads: int, sample: Feeds) -> Candidate:
+def build(
+    data: bytes, scheme: Scheme, ranges: Ranges, threads: int, sample: Feeds, keep_float: Sequence[str] = ()
+) -> Candidate:
     """Quantize and make sure the result loads and runs; a failure is a rejected candidate, never an exception."""
     settings = SessionSettings(threads, config=scheme.session)
     empty = Candidate(scheme.name, scheme.precision, b"", settings, scheme)
     try:
-        candidate = replace(empty, data=quantize(data, scheme, ranges, keep_float=()))
+        candidate = replace(empty, data=quantize(data, scheme, ranges, keep_float))
         candidate.run_one(sample)
     except BadInput as error:
         return replace(empty, rejected=f"does not run: {error.message}")
@@ -98,8 +100,7 @@ def time_all(
         candidate.name: replace(candidate, milliseconds=milliseconds, speedup=speedup)
         for candidate, milliseconds, speedup in zip(running, comparison.timings, comparison.speedups, strict=True)
     }
-    own, *others = [timed.get(candidate.name, candidate) for candidate in candidates]
-    return [own, *(gate(candidate) for candidate in others)]
+    return [timed.get(candidate.name, candidate) for candidate in candidates]
 
 
 def gate(candidate: Candidate) -> Candidate:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.inputs import synthetic_feeds
 from devices import profile
@@ -12,7 +13,7 @@ from edge_runtime.inference.batch import batch_size_of
 from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from optimizer.calibrate.observe import observe_ranges
-from optimizer.candidates import Candidate, Ranges, build, choose, judge, time_all
+from optimizer.candidates import Candidate, Ranges, build, choose, gate, judge, time_all
 from optimizer.caveats import caveats
 from optimizer.data import Dataset
 from optimizer.evaluate import Judge
@@ -23,10 +24,8 @@ from optimizer.request import Request
 from optimizer.result import Result
 from optimizer.schemes import Int8Static, Int8Weights, Scheme, schemes_for
 from optimizer.seal import Choice, seal
+from optimizer.search import Progress, StaticSearch
 from optimizer.simplify import Simplified, simplify
-
-Progress: TypeAlias = Callable[[str, int, int], None]  # (stage in words, done, in all)
-
 
 _CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 
@@ -45,12 +44,12 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     sample = _one_sample(engine, request)
     by = _judge(engine, request)
     simplified = simplify(model.data, sample) if nothing is None else Simplified(model.data, ())
-    candidates = [original]
+    candidates = [judge(original, by, request.budget)]
     if nothing is None:
         schemes = schemes_for(device, model, calibrated=request.calibration is not None)
-        candidates += _other_forms(simplified, schemes, sample, request, progress)
-    candidates = _judged(candidates, by, request, progress)
-    candidates = time_all(candidates, sample, request.plan, lambda done, all_: progress("timing", done, all_))
+        candidates += _other_forms(original, simplified, schemes, _Around(sample, by, request, progress))
+    own, *others = time_all(candidates, sample, request.plan, partial(progress, "timing"))
+    candidates = [own, *(gate(candidate) for candidate in others)]
     chosen = choose(candidates)
     if request.require_int8 and chosen.scheme is None:
         raise _int8_missing(candidates, nothing)
@@ -93,38 +92,39 @@ def _judge(engine: OrtEngine, request: Request) -> Judge | None:
     return Judge.of(engine, request.metric, data, request.output) if data is not None else None
 
 
+@dataclass(frozen=True)
+class _Around:
+    """What every form is built, judged and reported with."""
+
+    sample: Feeds
+    by: Judge | None
+    request: Request
+    progress: Progress
+
+
 def _other_forms(
-    simplified: Simplified, schemes: Sequence[Scheme], sample: Feeds, request: Request, progress: Progress
+    original: Candidate, simplified: Simplified, schemes: Sequence[Scheme], around: _Around
 ) -> list[Candidate]:
-    """Build every form worth trying: the simplified float32 model and what the schemes make of it."""
-    ranges = _ranges(simplified.data, request.calibration, progress) if _needs_ranges(schemes) else {}
-    built = [build(simplified.data, scheme, ranges, request.threads, sample) for scheme in schemes]
+    """Return every form worth timing, judged: the simplified float32 model and what the schemes make of it."""
+    request, data = around.request, simplified.data
     rewritten = any(step.kept for step in simplified.steps)
-    return [_float_form(simplified, request.threads), *built] if rewritten else built
+    forms = [_float_form(simplified, request.threads)] if rewritten else []
+    forms += [build(data, s, {}, request.threads, around.sample) for s in schemes if not isinstance(s, Int8Static)]
+    judged = [judge(form, around.by, request.budget) for form in forms]
+    if request.calibration is None or around.by is None or Int8Static() not in schemes:
+        return judged
+    ranges = _ranges(data, request.calibration, around.progress)
+    search = StaticSearch(original, data, ranges, around.sample, around.by, request.budget)
+    return [*judged, *search.run(request.effort, around.progress)]
 
 
-def _needs_ranges(schemes: Sequence[Scheme]) -> bool:
-    return any(isinstance(scheme, Int8Static) for scheme in schemes)
-
-
-def _ranges(data: bytes, calibration: Dataset | None, progress: Progress) -> Ranges:
-    if calibration is None:
-        return {}
-    tensors = tensors_to_observe(data)
-    return observe_ranges(data, tensors, calibration, lambda done, all_: progress("observing activations", done, all_))
+def _ranges(data: bytes, calibration: Dataset, progress: Progress) -> Ranges:
+    return observe_ranges(data, tensors_to_observe(data), calibration, partial(progress, "observing activations"))
 
 
 def _float_form(simplified: Simplified, threads: int) -> Candidate:
     kept = ", ".join(step.name for step in simplified.steps if step.kept)
     return Candidate("fp32-simplified", f"as given, simplified: {kept}", simplified.data, SessionSettings(threads))
-
-
-def _judged(candidates: list[Candidate], by: Judge | None, request: Request, progress: Progress) -> list[Candidate]:
-    judged = []
-    for done, candidate in enumerate(candidates):
-        progress("evaluating", done, len(candidates))
-        judged.append(judge(candidate, by, request.budget))
-    return judged
 
 
 def _reason(chosen: Candidate, original: str, nothing: str | None) -> str:

@@ -11,6 +11,7 @@ from edge_runtime.inference.preprocess import Preprocess
 from optimizer import metrics
 from optimizer.data import Dataset
 from optimizer.evaluate import Budget
+from optimizer.search import Effort
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Request:
         output: The model output the metric looks at, None for the first float one.
         shapes: Input name -> shape for open dimensions, where there are no data to take it from.
         threads: Intra-op threads, for measuring and for serving.
+        effort: How long to search for the best placement of int8.
         require_int8: Fail rather than return float32.
         identity: Name, version and serving steps written into the package.
         plan: How long to measure.
@@ -56,6 +58,7 @@ class Request:
     output: str | None = None
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     threads: int = 1
+    effort: Effort = "default"
     require_int8: bool = False
     identity: Identity = field(default_factory=Identity)
     plan: Plan = field(default_factory=lambda: Plan(rounds=31))

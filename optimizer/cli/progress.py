@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 if TYPE_CHECKING:
-    from optimizer.optimize import Progress as Report
+    from optimizer.search import Progress as Report
 
 
 @contextmanager

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from optimizer.data import Dataset
     from optimizer.load import LoadedModel
     from optimizer.request import Identity, Request
+    from optimizer.search import Effort
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Options:
     max_drop: str
     target: str
     output: Path | None
+    effort: Effort
     require: str | None
     score_output: str | None
     shape: tuple[str, ...]
@@ -55,6 +57,13 @@ class Options:
 @click.option("--target", default="local", show_default=True, help="The machine it is for; a wrong name lists all.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Package to write. [default: MODEL.edgepkg, here]"
+)
+@click.option(
+    "--effort",
+    type=click.Choice(["quick", "default", "thorough"]),
+    default="default",
+    show_default=True,
+    help="How long to search for the layers where int8 pays.",
 )
 @click.option("--require", type=click.Choice(["int8"]), help="Fail with exit status 4 rather than keep float32.")
 @click.option("--score-output", metavar="NAME", help="Output the metric looks at. [default: the first float output]")
@@ -107,6 +116,7 @@ def _request(options: Options, model: LoadedModel) -> Request:
         output=options.score_output,
         shapes=shapes(options.shape),
         threads=options.threads,
+        effort=options.effort,
         require_int8=options.require == "int8",
         identity=identity,
     )

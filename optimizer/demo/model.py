@@ -10,9 +10,10 @@ from optimizer.data import Dataset, dataset_from_arrays
 from optimizer.demo.data import LABELS, MODEL, calibration, evaluation
 from optimizer.evaluate import Budget
 from optimizer.load import LoadedModel, load_model
-from optimizer.optimize import Progress, optimize
+from optimizer.optimize import optimize
 from optimizer.request import Identity, Request
 from optimizer.result import Result
+from optimizer.search import Progress
 
 NAME = "bearing"
 ALARM_ON = ("imbalance", "outer_race_fault")

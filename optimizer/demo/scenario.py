@@ -17,9 +17,9 @@ from optimizer.demo.model import NAME, optimize_demo_model
 from optimizer.demo.plant import FAILING, PUMPS, READING_TOPIC, SECONDS_BETWEEN_READINGS, Plant
 from optimizer.demo.record import AGAIN, Record
 from optimizer.demo.witness import EVERYTHING, Witness
-from optimizer.optimize import Progress
 from optimizer.report.demo import Story
 from optimizer.result import Result
+from optimizer.search import Progress
 
 _ONLINE_SECONDS = 30.0  # a slow board needs a while to import onnxruntime
 _CHECK_SECONDS = 0.5
