@@ -19,26 +19,22 @@ class WindowStore:
     """The file between two runs of a daemon: written at a clean stop, taken back and removed at the next start.
 
     Args:
-        path: The file; its folder is made.
+        path: The file; its folder is made when there is something to save.
 
     Attributes:
         damaged: Files set aside because they were damaged.
 
     Raises:
-        EnvironmentFault: E-FILE-WRITE, the folder cannot be made or written.
+        EnvironmentFault: E-FILE-WRITE, the folder may not be made or written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.damaged = 0
-        fix = "name a folder in [state] that the daemon's user may write"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            message = f"cannot make the folder {path.parent}: {error.strerror}"
-            raise EnvironmentFault("E-FILE-WRITE", message, fix) from error
-        if not os.access(path.parent, os.W_OK):
-            raise EnvironmentFault("E-FILE-WRITE", f"the folder {path.parent} may not be written", fix)
+        existing = next(folder for folder in path.parents if folder.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            fix = "name a folder in [state] that the daemon's user may write"
+            raise EnvironmentFault("E-FILE-WRITE", f"no file can be written in {path.parent}", fix)
 
     def restore(self, pipelines: Mapping[str, Windows]) -> None:
         """Fill the pipelines' windows from the file, if there is one; a damaged one is set aside.
@@ -69,8 +65,9 @@ class WindowStore:
     def save(self, pipelines: Mapping[str, Windows]) -> None:
         """Write the windows; where that fails they begin anew at the next start, and the log says so."""
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self._path, tail_file.encode(pipelines))
-        except EnvironmentFault as error:
+        except (EnvironmentFault, OSError) as error:
             log.error("windows could not be saved and begin anew after the restart: %s", error)
 
     def _set_aside(self) -> None:

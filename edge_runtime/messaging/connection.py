@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 1883
 
+_ANSWER_SECONDS = 10.0  # how long a broker may take to accept the connection, and then to answer CONNECT
 _MOST_IN_FLIGHT = 100  # inside paho, which walks them all at every PUBACK; a reconnect repeats at most these
 _MOST_WAITING_BYTES = 32 << 20  # waiting here for their turn; beyond, publish refuses and the caller counts
 _AUTHENTICATION_REFUSALS = ("Bad user name or password", "Not authorized")  # CONNACK 4 and 5, MQTT 3.1.1 table 3.1
@@ -163,21 +164,20 @@ class Connection:
         """Return the topic filters that the broker did not grant at the latest connect."""
         return self._refused
 
-    def start(self, timeout: float = 10.0) -> None:
-        """Connect for the first time; afterwards the network thread reconnects by itself.
+    def start(self) -> None:
+        """Connect for the first time; afterwards the network thread reconnects by itself. May be tried again.
 
         Raises:
             EnvironmentFault: E-BROKER-UNREACHABLE, E-BROKER-REFUSED, E-BROKER-AUTH or E-BROKER-REJECTED.
         """
         self._answer = None
-        self._client.connect_timeout = timeout
         try:
             self._client.connect(self._broker.host, self._broker.port, self._broker.keepalive_seconds)
         except OSError as error:
             raise _no_connection(self._broker, error) from error
         self._client.loop_start()
         with self._changed:
-            answered = self._changed.wait_for(lambda: self._answer is not None, timeout)
+            answered = self._changed.wait_for(lambda: self._answer is not None, _ANSWER_SECONDS)
             answer = self._answer
         if answered and answer is not None and not answer.is_failure:
             return
@@ -248,6 +248,7 @@ class Connection:
             client.will_set(session.will.topic, session.will.payload, qos=1, retain=True)
         # A fleet that lost its broker together must not come back together.
         client.reconnect_delay_set(random.randint(1, 3), max(session.reconnect_max_seconds, 3))  # noqa: S311
+        client.connect_timeout = _ANSWER_SECONDS
         client.max_inflight_messages_set(_MOST_IN_FLIGHT)
         client.on_socket_open = _send_at_once
         client.on_connect = self._handle_connect

@@ -143,8 +143,8 @@ class _MosquittoSub:
         assert self._process.stdout is not None
         with self._process.stdout as lines:
             for line in lines:
-                topic, _, payload = line.partition(b" ")
-                self._deliver(topic.decode(), payload)
+                topic, _, payload = line.partition(b" {")  # a topic may hold spaces
+                self._deliver(topic.decode(), b"{" + payload)
 
 
 class _PahoSubscriber:
