@@ -106,7 +106,7 @@ def time_all(
 def gate(candidate: Candidate) -> Candidate:
     """Reject what does not gain what it is for: shown to be faster, or smaller and not shown to be slower."""
     speedup = candidate.speedup
-    if speedup is None:
+    if candidate.rejected or speedup is None:
         return candidate
     measured = f"{speedup.value:.2f} x ({speedup.low:.2f} to {speedup.high:.2f})"
     if isinstance(candidate.scheme, Int8Weights):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from models import images, residual_convnet
 
@@ -36,6 +38,12 @@ def test_speed_gate(scheme: Scheme | None, low: float, value: float, high: float
     gated = gate(_candidate("c", scheme, low, value, high))
     assert (gated.rejected is None) is passes
     assert passes or f"{value:.2f}" in str(gated.rejected)
+
+
+def test_the_first_reason_stays() -> None:
+    """A form that is out for its accuracy is not said to be out for its speed."""
+    out = replace(_candidate("c", Int8Static(), 0.6, 0.7, 0.8), rejected="outside the budget")
+    assert gate(out).rejected == "outside the budget"
 
 
 def test_the_fastest_quantized_form_wins() -> None:
