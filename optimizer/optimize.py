@@ -12,6 +12,7 @@ from edge_runtime.errors import BadInput, BudgetNotMet
 from edge_runtime.inference.batch import batch_size_of
 from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
+from optimizer.audit import audit
 from optimizer.calibrate.observe import observe_ranges
 from optimizer.candidates import Candidate, Ranges, build, choose, gate, judge, time_all
 from optimizer.caveats import caveats
@@ -55,8 +56,9 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
         raise _int8_missing(candidates, nothing)
     choice = Choice(chosen, candidates, _reason(chosen, original.name, nothing))
     manifest, members = seal(model, choice, sample, request)
+    executed = audit(chosen.data, chosen.settings)
     warnings = caveats(model, chosen, simplified.steps, request)
-    return Result(manifest, members, chosen, tuple(candidates), model.file_bytes, warnings)
+    return Result(manifest, members, chosen, tuple(candidates), model.file_bytes, executed, warnings)
 
 
 def nothing_to_quantize(model: LoadedModel) -> str | None:

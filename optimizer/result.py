@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_runtime.package import archive
 from edge_runtime.package.manifest import Manifest
+from optimizer.audit import Audit
 from optimizer.candidates import Candidate
 
 
@@ -20,6 +21,7 @@ class Result:
         chosen: The candidate inside.
         candidates: All of them, the user's own model first, each with its reason where it lost.
         original_bytes: Size of the user's model on disk.
+        executed: How the runtime executes the chosen model on this machine.
         warnings: What the user should know before he trusts the result.
     """
 
@@ -28,6 +30,7 @@ class Result:
     chosen: Candidate
     candidates: tuple[Candidate, ...]
     original_bytes: int
+    executed: Audit
     warnings: tuple[str, ...]
 
     def write(self, path: Path) -> None:

@@ -74,10 +74,23 @@ def simplify_graph(model: bytes) -> bytes:
     Raises:
         BadInput: E-MODEL-LOAD, onnxruntime refused the model.
     """
+    return _rewritten(model, SessionSettings(), onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC)
+
+
+def executed_graph(model: bytes, settings: SessionSettings) -> bytes:
+    """Return the graph that a session with these settings really executes on this machine, for reading only.
+
+    Raises:
+        BadInput: E-MODEL-LOAD, onnxruntime refused the model.
+    """
+    return _rewritten(model, settings, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
+
+
+def _rewritten(model: bytes, settings: SessionSettings, level: onnxruntime.GraphOptimizationLevel) -> bytes:
     with tempfile.TemporaryDirectory(prefix="edgeopt-") as folder:
-        target = Path(folder) / "simplified.onnx"
-        options = _session_options(SessionSettings())
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        target = Path(folder) / "rewritten.onnx"
+        options = _session_options(settings)
+        options.graph_optimization_level = level
         options.optimized_model_filepath = str(target)
         _create_session(model, options)
         return target.read_bytes()

@@ -45,10 +45,14 @@ def _model(path: Path) -> list[tuple[str, str]]:
 
 
 def _package(path: Path) -> list[tuple[str, str]]:
+    from edge_runtime.inference.ort import SessionSettings
+    from edge_runtime.package import archive
     from edge_runtime.package.serving import load_for_serving
+    from optimizer.audit import audit
 
     served = load_for_serving(path)
     manifest, golden = served.manifest, served.golden
+    model = archive.read(path).members[served.variant.file]
     samples = "synthetic" if manifest.golden.synthetic else "real"
     return [
         ("package", f"{path}, {manifest.label}, format {manifest.format}, for {manifest.target}"),
@@ -56,6 +60,7 @@ def _package(path: Path) -> list[tuple[str, str]]:
         *(("input", str(tensor)) for tensor in manifest.inputs),
         *(("output", str(tensor)) for tensor in manifest.outputs),
         *(line for variant in manifest.variants for line in _variant(variant)),
+        ("runs as", str(audit(model, SessionSettings(config=served.variant.session)))),
         ("chosen", manifest.chosen_because),
         *(("not", f"{lost.name}: {lost.reason}") for lost in manifest.rejected),
         (

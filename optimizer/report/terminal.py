@@ -55,6 +55,9 @@ def _lines(result: Result, written_to: str) -> Iterator[str]:
         yield f"speed    {_speed(variant.latency, is_reference=chosen is result.candidates[0])}"
     if variant.accuracy is not None:
         yield _accuracy(variant.accuracy)
+    yield f"runs as  {result.executed}"
+    for fallen in result.executed.fell_back:
+        yield f"warning  {fallen.layer} is quantized and runs in float: {fallen.reason}"
     yield from (f"warning  {caveat}" for caveat in result.warnings)
     yield f"wrote    {written_to}"
 
