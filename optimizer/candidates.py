@@ -83,10 +83,12 @@ def judge(candidate: Candidate, by: Judge | None, budget: Budget) -> Candidate:
     batch = 1 if isinstance(candidate.scheme, Int8Dynamic) else _EVALUATION_BATCH
     accuracy = by.evaluate(candidate.engine(), batch)
     judged = replace(candidate, accuracy=accuracy)
-    if candidate.scheme is None or budget.is_met(by.metric, accuracy.value, accuracy.reference):
+    loss = accuracy.loss_high if budget.certain else accuracy.loss
+    if candidate.scheme is None or budget.is_met(by.metric, loss, accuracy.reference):
         return judged
     values = f"{accuracy.metric} {accuracy.value:.4f} against {accuracy.reference:.4f}"
-    return replace(judged, rejected=f"{values} is outside the budget of {budget}")
+    upper = f", its loss up to {accuracy.loss_high:.4f}," if budget.certain else ""
+    return replace(judged, rejected=f"{values}{upper} is outside the budget of {budget}")
 
 
 def time_all(

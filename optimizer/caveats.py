@@ -26,6 +26,7 @@ def _about_accuracy(model: LoadedModel, chosen: Candidate, request: Request) -> 
     if request.samples is not None:
         if request.evaluation is None:
             yield "accuracy was measured on the calibration samples and is optimistic: give --evaluation"
+        yield from _about_certainty(chosen, request)
         return
     command = (
         f"edgeopt quantize {model.path} --calibration CALIBRATION.npz --evaluation TEST.npz "
@@ -35,6 +36,17 @@ def _about_accuracy(model: LoadedModel, chosen: Candidate, request: Request) -> 
         yield f"accuracy is UNVERIFIED: there are no data to check it with. This command verifies it: {command}"
     elif model.weights and not model.already_quantized:
         yield f"without data only data-free forms were tried. This command tries and verifies the others: {command}"
+
+
+def _about_certainty(chosen: Candidate, request: Request) -> Iterator[str]:
+    found = chosen.accuracy
+    if found is None or chosen.scheme is None or request.budget.certain:
+        return
+    if not request.budget.is_met(request.metric, found.loss_high, found.reference):
+        yield (
+            f"the measured loss is inside the budget of {request.budget}, but with {found.samples} samples it may be "
+            f"as large as {found.loss_high:.4f}: give more, or demand certainty with --confidence 0.95"
+        )
 
 
 def _about_data(request: Request) -> Iterator[str]:

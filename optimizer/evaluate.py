@@ -26,13 +26,15 @@ class Budget:
     Attributes:
         amount: Points of the metric (``1pt``: 0.01 of a share, 1 unit of an error), or percent of float32's value.
         relative: Whether the amount is percent.
+        certain: Whether the whole confidence interval of the loss must stay inside, not only the measured loss.
     """
 
     amount: float
     relative: bool
+    certain: bool = False
 
     @classmethod
-    def parse(cls, text: str) -> Budget:
+    def parse(cls, text: str, *, certain: bool = False) -> Budget:
         """Read ``1pt`` or ``1%``.
 
         Raises:
@@ -45,15 +47,14 @@ class Budget:
                 f"the budget {text!r} has no known unit",
                 "write points of the metric, --max-drop 1pt, or percent of the float32 value, --max-drop 1%",
             )
-        return cls(float(match["number"]), match["unit"] == "%")
+        return cls(float(match["number"]), match["unit"] == "%", certain)
 
     def allowed(self, metric: Metric, reference: float) -> float:
         """Return the largest loss allowed, in the metric's own numbers."""
         return abs(reference) * self.amount / 100 if self.relative else self.amount * metric.point
 
-    def is_met(self, metric: Metric, value: float, reference: float) -> bool:
-        """Tell whether `value` loses no more against `reference` than allowed; a NaN never meets a budget."""
-        loss = reference - value if metric.higher_is_better else value - reference
+    def is_met(self, metric: Metric, loss: float, reference: float) -> bool:
+        """Tell whether a loss against `reference` is allowed; a NaN never meets a budget."""
         # A loss of exactly the budget is met; 1e-9 absorbs the last bit of the subtraction.
         return bool(loss <= self.allowed(metric, reference) + 1e-9)
 
@@ -71,6 +72,7 @@ class Judge:
         output: Name of the output the metric looks at, None for the first float one.
         reference_outputs: The float32 model's outputs on all samples.
         reference_value: The float32 model's value.
+        confidence: Coverage of all intervals.
     """
 
     metric: Metric
@@ -78,9 +80,12 @@ class Judge:
     output: str | None
     reference_outputs: Array
     reference_value: float
+    confidence: float = CONFIDENCE
 
     @classmethod
-    def of(cls, engine: Engine, metric: Metric, data: Dataset, output: str | None) -> Judge:
+    def of(
+        cls, engine: Engine, metric: Metric, data: Dataset, output: str | None, confidence: float = CONFIDENCE
+    ) -> Judge:
         """Run the float32 model once and keep what every candidate is compared with.
 
         Raises:
@@ -101,45 +106,61 @@ class Judge:
                 f"metric {metric.name} of the float32 model on {data.source} is {value}",
                 "check that the labels hold every class and match the model's outputs",
             )
-        return cls(metric, data, output, outputs, value)
+        return cls(metric, data, output, outputs, value, confidence)
 
     def value_of(self, outputs: Array) -> float:
         """Return the metric of outputs on all samples."""
         return self.metric.compute(outputs, self._truth())
 
     def evaluate(self, engine: Engine, batch: int) -> Accuracy:
-        """Run a candidate on all samples and return its value with a percentile bootstrap interval.
+        """Run a candidate on all samples and return its value and its loss with percentile bootstrap intervals.
 
         Args:
             engine: The candidate.
             batch: Samples per run; 1 where the result depends on the batch, as with dynamic quantization.
 
-        The interval is Efron's percentile interval (Efron and Tibshirani 1993, chapter 13) over seeded resamples.
+        The intervals are Efron's percentile intervals (Efron and Tibshirani 1993, chapter 13) over seeded resamples.
+        The loss is paired: candidate and float32 model are compared on the same resampled samples.
         """
         outputs = score_output(run_all(engine, self.data.feeds, batch), self.output)
         value = self.value_of(outputs)
-        low, high = self._interval(outputs, value)
+        values, losses = self._resampled(outputs)
+        loss = self._loss(value, self.reference_value)
+        (low, high), (loss_low, loss_high) = self._interval(values, value), self._interval(losses, loss)
         return Accuracy(
             metric=self.metric.name,
             value=value,
             low=low,
             high=high,
             reference=self.reference_value,
+            loss=loss,
+            loss_low=loss_low,
+            loss_high=loss_high,
             samples=len(self.data),
-            confidence=CONFIDENCE,
+            confidence=self.confidence,
         )
 
-    def _interval(self, outputs: Array, value: float) -> tuple[float, float]:
+    def _resampled(self, outputs: Array) -> tuple[Array, Array]:
+        """Return the candidate's value and its loss on each resample of the samples."""
         generator = np.random.default_rng(0)
-        truth, count = self._truth(), len(outputs)
-        picks = (generator.integers(0, count, count) for _ in range(_RESAMPLES))
-        values = np.asarray([self.metric.compute(outputs[pick], truth[pick]) for pick in picks])
-        defined = values[np.isfinite(values)]  # a resample may miss a class and have no value
+        truth, count, compute = self._truth(), len(outputs), self.metric.compute
+        values, losses = np.empty(_RESAMPLES), np.empty(_RESAMPLES)
+        for index in range(_RESAMPLES):
+            pick = generator.integers(0, count, count)
+            values[index] = compute(outputs[pick], truth[pick])
+            losses[index] = self._loss(values[index], compute(self.reference_outputs[pick], truth[pick]))
+        return values, losses
+
+    def _interval(self, resampled: Array, otherwise: float) -> tuple[float, float]:
+        defined = resampled[np.isfinite(resampled)]  # a resample may miss a class and have no value
         if not len(defined):
-            return value, value
-        tail = (1 - CONFIDENCE) / 2
+            return otherwise, otherwise
+        tail = (1 - self.confidence) / 2
         low, high = np.quantile(defined, [tail, 1 - tail])
         return float(low), float(high)
+
+    def _loss(self, value: float, reference: float) -> float:
+        return reference - value if self.metric.higher_is_better else value - reference
 
     def _truth(self) -> Array:
         if self.metric.needs_labels and self.data.labels is not None:

@@ -91,7 +91,7 @@ def _one_sample(engine: OrtEngine, request: Request) -> dict[str, Array]:
 
 def _judge(engine: OrtEngine, request: Request) -> Judge | None:
     data = request.evaluation or request.calibration
-    return Judge.of(engine, request.metric, data, request.output) if data is not None else None
+    return Judge.of(engine, request.metric, data, request.output, request.confidence) if data is not None else None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from edge_runtime.inference.postprocess import Decision
 from edge_runtime.inference.preprocess import Preprocess
 from optimizer import metrics
 from optimizer.data import Dataset
-from optimizer.evaluate import Budget
+from optimizer.evaluate import CONFIDENCE, Budget
 from optimizer.search import Effort
 
 
@@ -40,6 +40,7 @@ class Request:
         evaluation: Samples the metric is computed on; None falls back to the calibration samples, with a warning.
         metric: The metric of the budget.
         budget: How much of it may be spent.
+        confidence: Coverage of the intervals of metric and loss.
         target: Name of a device profile.
         output: The model output the metric looks at, None for the first float one.
         shapes: Input name -> shape for open dimensions, where there are no data to take it from.
@@ -54,6 +55,7 @@ class Request:
     evaluation: Dataset | None = None
     metric: metrics.Metric = metrics.BUILT_IN["agreement"]
     budget: Budget = field(default_factory=lambda: Budget(1.0, relative=False))
+    confidence: float = CONFIDENCE
     target: str = profile.LOCAL
     output: str | None = None
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)

@@ -22,6 +22,9 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         metric: Name of the metric.
         value: The variant's value; `low` and `high` are its bootstrap interval at `confidence`.
         reference: The float32 model's value on the same samples.
+        loss: How much worse than that, in the metric's own numbers; negative is better.
+        loss_low: Lower end of the paired bootstrap interval of the loss.
+        loss_high: Upper end of it.
         samples: Number of evaluation samples.
         confidence: Coverage of the interval, for instance 0.95.
     """
@@ -31,6 +34,9 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     low: float
     high: float
     reference: float
+    loss: float
+    loss_low: float
+    loss_high: float
     samples: int
     confidence: float
 

@@ -24,6 +24,7 @@ class Options:
     evaluation: str | None
     metric: str
     max_drop: str
+    confidence: float | None
     target: str
     output: Path | None
     effort: Effort
@@ -53,6 +54,11 @@ class Options:
 )
 @click.option(
     "--max-drop", default="1pt", show_default=True, help="What may be lost: 1pt (points) or 1% (of the float32 value)."
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 0.999),
+    help="Demand that the budget holds with this confidence, such as 0.95. [default: the measured loss decides]",
 )
 @click.option("--target", default="local", show_default=True, help="The machine it is for; a wrong name lists all.")
 @click.option(
@@ -103,7 +109,7 @@ def quantize(**given: Any) -> None:
 def _request(options: Options, model: LoadedModel) -> Request:
     from optimizer import metrics
     from optimizer.cli.parse import shapes
-    from optimizer.evaluate import Budget
+    from optimizer.evaluate import CONFIDENCE, Budget
     from optimizer.request import Request
 
     identity = _identity(options, model)
@@ -111,7 +117,8 @@ def _request(options: Options, model: LoadedModel) -> Request:
         calibration=_data(options.calibration, model, identity),
         evaluation=_data(options.evaluation, model, identity),
         metric=metrics.find(options.metric),
-        budget=Budget.parse(options.max_drop),
+        budget=Budget.parse(options.max_drop, certain=options.confidence is not None),
+        confidence=options.confidence or CONFIDENCE,
         target=options.target,
         output=options.score_output,
         shapes=shapes(options.shape),

@@ -71,10 +71,10 @@ def _speed(found: Latency, *, is_reference: bool) -> str:
 
 
 def _accuracy(found: Accuracy) -> str:
-    return (
-        f"{found.metric:<8} {found.value:.4f} ({found.confidence:.0%} interval {found.low:.4f} to {found.high:.4f}); "
-        f"float32 {found.reference:.4f}; {found.samples} samples"
-    )
+    interval = f"{found.confidence:.0%} interval {found.low:.4f} to {found.high:.4f}"
+    loss = f"loss {found.loss:.4f} ({found.loss_low:.4f} to {found.loss_high:.4f})"
+    compared = f"float32 {found.reference:.4f}; {loss}; {found.samples} samples"
+    return f"{found.metric:<8} {found.value:.4f} ({interval}); {compared}"
 
 
 def _kilobytes(size: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from models import images, residual_convnet
+from onnx import numpy_helper
 
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.ort import OrtEngine
@@ -31,7 +32,9 @@ from optimizer.metrics import BUILT_IN
 )
 def test_budget(text: str, metric: str, reference: float, value: float, met: bool) -> None:
     """Points and percent are counted in the metric's own direction; a NaN never meets a budget."""
-    assert Budget.parse(text).is_met(BUILT_IN[metric], value, reference) is met
+    chosen = BUILT_IN[metric]
+    loss = reference - value if chosen.higher_is_better else value - reference
+    assert Budget.parse(text).is_met(chosen, loss, reference) is met
 
 
 @pytest.mark.parametrize("text", ["1", "1 percent", "-1pt", "pt", "", "1e3pt", "nan%"])
@@ -57,6 +60,31 @@ def test_interval_is_the_same_every_time_and_holds_the_value() -> None:
     assert 0.6 < found[0].low < 0.8 < found[0].high < 0.95
     sure = Judge.of(engine, BUILT_IN["top1"], _dataset(answers), None).evaluate(engine, batch=8)
     assert (sure.low, sure.value, sure.high) == (1.0, 1.0, 1.0)
+
+
+def test_loss_is_paired() -> None:
+    """Against itself a model loses exactly nothing on every resample, however wide the interval of its value."""
+    engine = OrtEngine(residual_convnet().SerializeToString())
+    answers = engine.run({"x": images(50)})["y"].argmax(axis=1)
+    labels = np.where(np.arange(50) % 3 == 0, (answers + 1) % 4, answers)
+    found = Judge.of(engine, BUILT_IN["top1"], _dataset(labels), None).evaluate(engine, batch=8)
+    assert (found.loss_low, found.loss, found.loss_high) == (0.0, 0.0, 0.0)
+    assert found.high - found.low > 0.1
+
+
+@pytest.mark.parametrize(("metric", "sign"), [("top1", 1), ("rmse", -1)])
+def test_loss_is_positive_where_the_candidate_is_worse(metric: str, sign: int) -> None:
+    """Whatever the metric's direction, a positive loss is what was lost."""
+    good = OrtEngine(residual_convnet().SerializeToString())
+    outputs = good.run({"x": images(50)})["y"]
+    labels = outputs.argmax(axis=1) if metric == "top1" else outputs
+    other = residual_convnet()
+    classifier = other.graph.initializer[3]
+    classifier.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(classifier), classifier.name))
+    found = Judge.of(good, BUILT_IN[metric], _dataset(labels), None).evaluate(OrtEngine(other.SerializeToString()), 8)
+    assert found.loss > 0
+    assert found.loss_low <= found.loss <= found.loss_high
+    assert sign * (found.reference - found.value) == pytest.approx(found.loss)
 
 
 def test_labels_missing_for_a_metric_that_needs_them() -> None:
