@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.config import PipelineConfig, size_in_bytes
+from edge_runtime.config_options import PipelineConfig, size_in_bytes
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Tensor
 from edge_runtime.inference.postprocess import Argmax, Decision, Value
@@ -17,6 +17,8 @@ from edge_runtime.package.serving import ServedModel, load_for_serving
 from edge_runtime.stream.decode import Decoder
 from edge_runtime.stream.pipeline import Feeder, Pipeline
 from edge_runtime.stream.window import WindowRule, Windows
+
+_NUMBERS = ("float", "int", "uint", "bool")  # how the dtypes begin that a pipeline can fill and read
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ def assemble(config: PipelineConfig, folder: Path, loaded: dict[Path, ServedMode
     served = loaded[path]
     output, decision = _output(config, served.manifest), _decision(config, served.manifest)
     rule = WindowRule(config.window.size, config.window.hop, _features(config), config.window.padding)
+    tensor = _only_input(config, served.manifest)
+    _refuse_reordering(config, tensor, rule)
     pipeline = Pipeline(
         Decoder(
             fields=config.source.fields,
@@ -65,7 +69,7 @@ def assemble(config: PipelineConfig, folder: Path, loaded: dict[Path, ServedMode
             max_bytes=size_in_bytes(config.source.max_payload),
         ),
         Windows(rule, config.source.max_streams),
-        Feeder(_only_input(config, served.manifest), config.window.layout, served.manifest.preprocess),
+        Feeder(tensor, config.window.layout, served.manifest.preprocess),
         served.engine,
         (output, decision),
     )
@@ -82,25 +86,40 @@ def _features(config: PipelineConfig) -> int:
 
 
 def _only_input(config: PipelineConfig, manifest: Manifest) -> Tensor:
-    if len(manifest.inputs) == 1:
+    if len(manifest.inputs) == 1 and manifest.inputs[0].dtype.startswith(_NUMBERS):
         return manifest.inputs[0]
-    names = ", ".join(tensor.name for tensor in manifest.inputs)
+    inputs = "; ".join(str(tensor) for tensor in manifest.inputs)
     raise _misfit(
         "E-PIPELINE-INPUT",
         config,
-        f"{manifest.label} has {len(manifest.inputs)} inputs ({names}); a pipeline feeds one",
-        "export the model with one input, or fix the others to constants",
+        f"{manifest.label} takes {inputs}; a pipeline feeds one input of numbers",
+        "export the model with one such input, or fix the others to constants",
+    )
+
+
+def _refuse_reordering(config: PipelineConfig, tensor: Tensor, rule: WindowRule) -> None:
+    """Refuse to pour readings x numbers into an input of two other axes: it would run, on scrambled values."""
+    window = (rule.size, rule.features) if config.window.layout == "time_first" else (rule.features, rule.size)
+    axes = [size for size in tensor.shape[1:] if size != 1]
+    if 1 in window or len(axes) < 2 or tensor.elements_per_sample() is None or axes == list(window):
+        return
+    raise _misfit(
+        "E-PIPELINE-SHAPE",
+        config,
+        f"a window is {window[0]} x {window[1]} ({config.window.layout}) and the model's input is {tensor}",
+        'turn the window round with window.layout = "features_first" or "time_first", or correct size and fields',
     )
 
 
 def _output(config: PipelineConfig, manifest: Manifest) -> str:
-    names = [tensor.name for tensor in manifest.outputs]
+    names = [tensor.name for tensor in manifest.outputs if tensor.dtype.startswith(_NUMBERS)]
     floats = [tensor.name for tensor in manifest.outputs if tensor.dtype.startswith("float")]
     wanted = config.output or next(iter(floats), None)
     if wanted in names:
         return str(wanted)
     problem = f"{manifest.label} has no output {wanted or 'of floating-point numbers'}"
-    raise _misfit("E-PIPELINE-OUTPUT", config, problem, f'set output = "…" to one of: {", ".join(names)}')
+    fix = f'set output = "…" to one of: {", ".join(names)}' if names else "export the model with its scores as output"
+    raise _misfit("E-PIPELINE-OUTPUT", config, problem, fix)
 
 
 def _decision(config: PipelineConfig, manifest: Manifest) -> Decision:

@@ -16,7 +16,8 @@ from queue import Empty, SimpleQueue
 from typing import Literal
 
 from edge_runtime.assemble import Assembled, assemble
-from edge_runtime.config import Config, load_config, seconds
+from edge_runtime.config import load_config
+from edge_runtime.config_options import Config, seconds
 from edge_runtime.errors import BadInput, EnvironmentFault
 from edge_runtime.messaging.connection import Broker, Connection, Session, Will
 from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Status, encode, rfc3339

@@ -13,7 +13,7 @@ import click
 from edge_runtime.errors import EdgeoptError
 
 if TYPE_CHECKING:
-    from edge_runtime.config import Config, PipelineConfig
+    from edge_runtime.config_options import Config, PipelineConfig
 
 
 @click.command()
@@ -27,7 +27,7 @@ def check(config: Path, offline: bool) -> None:
     from edge_runtime.config import load_config
 
     loaded = load_config(config)
-    click.echo(f"ok    {config}: {len(loaded.pipeline)} pipelines")
+    click.echo(f"ok    {config}: {len(loaded.pipeline)} pipeline{'s' * (len(loaded.pipeline) > 1)}")
     results = [_step(f"pipeline {pipeline.name}", partial(_pipeline, pipeline, config)) for pipeline in loaded.pipeline]
     if not offline:
         results.append(_step("broker", partial(_broker, loaded, config)))

@@ -39,6 +39,8 @@ class SourceTopic:
     def matches(self, topic: str) -> bool:
         """Tell whether a topic matches the filter (MQTT 3.1.1 section 4.7)."""
         wanted, levels = self.filter.split("/"), topic.split("/")
+        if topic.startswith("$") and wanted[0] in {"+", "#"}:
+            return False  # a broker's own topics, such as $SYS, are asked for by name
         for index, level in enumerate(wanted):
             if level == "#":
                 return True
@@ -69,12 +71,18 @@ def problem_in_source(template: str) -> tuple[str, str] | None:
     if unknown:
         return unknown
     levels = template.split("/")
+    if levels[0] == "$share":
+        return (
+            f"{template!r} is a shared subscription",
+            "write the topic without $share and its group: order would be lost",
+        )
     if levels.count(STREAM) != 1:
         fix = f"write one whole level as {STREAM}: it names the asset, as in plant/{STREAM}/vibration"
         return f"{template!r} does not say which level names the stream", fix
     odd_plus = any("+" in level and level != "+" for level in levels)
     odd_hash = any("#" in level for level in levels[:-1]) or ("#" in levels[-1] and levels[-1] != "#")
-    if odd_plus or odd_hash or any("{" in level and level != STREAM for level in levels):
+    odd_sign = any(set(level) & set("{}\0") for level in levels if level != STREAM)
+    if odd_plus or odd_hash or odd_sign:
         return f"{template!r} is no topic filter", "+ and {stream} stand for one whole level, # only at the end"
     return None
 

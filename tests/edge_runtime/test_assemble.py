@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edge_runtime.assemble import assemble
-from edge_runtime.config import PipelineConfig, Source, WindowConfig
+from edge_runtime.config_options import PipelineConfig, Source, WindowConfig
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.ort import OrtEngine
 from edge_runtime.inference.postprocess import Argmax, Decision, Threshold, Value

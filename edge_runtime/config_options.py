@@ -1,0 +1,136 @@
+"""What can be configured, as frozen structs; sample.toml explains every option."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from edge_runtime.inference.postprocess import Decision
+from edge_runtime.sources.reading_queue import Policy
+from edge_runtime.stream.pipeline import Layout
+from edge_runtime.stream.window import Padding
+
+# What people write wrongly is explained with the description.
+Duration: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|min|h)\Z", description='a duration: "500ms", "10s", "5min", "1h"')
+]
+Size: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[1-9][0-9]*(B|KiB|MiB)\Z", description='a size: "512B", "64KiB", "1MiB"')
+]
+Name: TypeAlias = Annotated[
+    str,
+    Meta(pattern=r"^[^/+#\x00-\x1f]+\Z", max_length=128, description="1 to 128 characters on one line, without / + #"),
+]
+ClientId: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[^\x00-\x1f]*\Z", max_length=128, description="at most 128 characters on one line")
+]
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+
+
+class Node(Struct, frozen=True):
+    """Who this device is in topics and messages."""
+
+    name: Name
+    site: Name = "default"
+
+
+class BrokerConfig(Struct, frozen=True):
+    """The broker; see `messaging.connection.Broker`."""
+
+    url: str
+    client_id: ClientId = ""
+    username: str | None = None
+    password_file: str | None = None
+    keepalive: Duration = "30s"
+    reconnect_max: Duration = "60s"
+    startup: Literal["error", "retry"] = "error"
+
+
+class Topics(Struct, frozen=True):
+    """Where the daemon publishes; placeholders are filled from node and pipeline."""
+
+    status: str = "edgeopt/{site}/{node}/status"
+    health: str = "edgeopt/{site}/{node}/health"
+    prediction: str = "edgeopt/{site}/{node}/pred/{pipeline}/{stream}"
+
+
+class Health(Struct, frozen=True):
+    """How often health is published."""
+
+    interval: Duration = "10s"
+
+
+class State(Struct, frozen=True):
+    """Where the daemon keeps what must outlive a restart."""
+
+    folder: str = "state"
+
+
+class Source(Struct, frozen=True):
+    """Where readings come from and what they look like."""
+
+    topic: str
+    fields: tuple[str, ...] = ()
+    array: str | None = None
+    length: Count | None = None
+    time_field: str | None = None
+    qos: Literal[0, 1] = 1
+    max_payload: Size = "1MiB"
+    max_streams: Count = 1000
+
+
+class WindowConfig(Struct, frozen=True):
+    """How readings become the model's input; see `stream.window.WindowRule`."""
+
+    size: Count = 1
+    hop: Count = 1
+    padding: Padding = "none"
+    layout: Layout = "time_first"
+
+
+class Queue(Struct, frozen=True):
+    """Readings between network and inference; without a policy QoS 1 readings block and QoS 0 drop the oldest."""
+
+    size: Count = 1000
+    policy: Policy | None = None
+
+
+class PipelineConfig(Struct, frozen=True):
+    """One model on one kind of stream."""
+
+    name: Name
+    package: str
+    source: Source
+    window: WindowConfig = WindowConfig()
+    decision: Decision | None = None
+    output: str | None = None
+    queue: Queue = Queue()
+
+
+class Config(Struct, frozen=True):
+    """A whole configuration file."""
+
+    schema: int
+    node: Node
+    broker: BrokerConfig
+    pipeline: Annotated[tuple[PipelineConfig, ...], Meta(min_length=1)]
+    topics: Topics = Topics()
+    health: Health = Health()
+    state: State = State()
+
+
+def seconds(duration: str) -> float:
+    """Return the seconds of a checked duration such as ``10s`` or ``500ms``."""
+    number, unit = re.fullmatch(r"([\d.]+)(\D+)", duration).groups()  # type: ignore[union-attr]
+    return float(number) * _SECONDS[unit]
+
+
+def size_in_bytes(size: str) -> int:
+    """Return the bytes of a checked size such as ``1MiB``."""
+    number, unit = re.fullmatch(r"(\d+)(\D+)", size).groups()  # type: ignore[union-attr]
+    return int(number) * _BYTES[unit]
