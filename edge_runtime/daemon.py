@@ -52,6 +52,7 @@ class Daemon:
         self._stop_wishes: SimpleQueue[None] = SimpleQueue()  # its put, unlike Event.set, may interrupt its own get
         self._failure: Exception | None = None
         self._connects = 0
+        self._state: Literal["online", "stopped"] = "online"
         loaded: dict[Path, ServedModel] = {}
         self._assembled = [assemble(pipeline, path.parent, loaded) for pipeline in self._config.pipeline]
         self._store = WindowStore(path.parent / self._config.state.folder / f"{path.stem}.windows")
@@ -143,14 +144,14 @@ class Daemon:
         return True
 
     def _announce(self) -> None:
-        """Say online after every connect: the broker may have published the will, or forgotten everything."""
+        """Say the state after every connect: the broker may have published the will, or forgotten everything."""
         self._connects += 1
         log.info("connected to the broker, %s", "first time" if self._connects == 1 else f"time {self._connects}")
-        self._publish_status("online")
+        self._publish_status()
         self._publish_health()
 
-    def _publish_status(self, state: Literal["online", "stopped"]) -> None:
-        status = Status(state, self._boot, rfc3339(time.time()))
+    def _publish_status(self) -> None:
+        status = Status(self._state, self._boot, rfc3339(time.time()))
         self._connection.publish_state(self._topic("status"), encode(status))
 
     def _publish_health(self) -> None:
@@ -184,7 +185,8 @@ class Daemon:
         self._store.save({one.config.name: one.pipeline.windows for one in settled})
         self._connection.flush(_FINISH_SECONDS)
         self._publish_health()
-        self._publish_status("stopped")
+        self._state = "stopped"  # also what a reconnect says from here on
+        self._publish_status()
         if not self._connection.flush(_FINISH_SECONDS):
             log.error("lost: %d messages that the broker has not acknowledged", self._connection.unacknowledged())
         self._connection.stop()

@@ -10,6 +10,7 @@ main = LazyGroup(
     {
         "run": ("edge_runtime.cli.run:run", "Serve the pipelines of a configuration until SIGTERM."),
         "check": ("edge_runtime.cli.check:check", "Name every problem of a configuration, with its line and the fix."),
+        "sample-config": ("edge_runtime.cli.sample_config:sample_config", "Print a configuration to start from."),
         "replay": ("edge_runtime.cli.replay:replay", "Play a table into a broker as sensors would."),
     },
 )

@@ -16,16 +16,6 @@ from edge_runtime.inference.engine import Array
 Rejection: TypeAlias = Literal[
     "too_large", "not_json", "missing_field", "wrong_type", "not_finite", "wrong_length", "bad_time"
 ]
-REJECTIONS: tuple[Rejection, ...] = (
-    "too_large",
-    "not_json",
-    "missing_field",
-    "wrong_type",
-    "not_finite",
-    "wrong_length",
-    "bad_time",
-)
-
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _LATEST = 1e11  # seconds since 1970: the year 5138; larger numbers are milliseconds by mistake
 

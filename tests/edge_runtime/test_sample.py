@@ -1,0 +1,75 @@
+"""The sample configuration: whole, valid, and the same wherever it is shown."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from edge_runtime import config_options
+from edge_runtime.cli.sample_config import sample_config
+from edge_runtime.config import load_config
+from edge_runtime.inference.postprocess import Decision
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "edge_runtime" / "sample.toml"
+TABLES = [
+    value
+    for value in vars(config_options).values()
+    if isinstance(value, type) and value.__module__ == config_options.__name__
+]
+
+
+def test_the_sample_loads_with_the_defaults_it_names(tmp_path: Path) -> None:
+    """Every option that is not commented out and not required has its default value."""
+    (tmp_path / "edge-runtime.toml").write_bytes(SAMPLE.read_bytes())
+    config = load_config(tmp_path / "edge-runtime.toml")
+    for table in (config.topics, config.health, config.state, config.pipeline[0].window, config.pipeline[0].queue):
+        assert table == type(table)()
+    bare = config_options.BrokerConfig(url=config.broker.url)
+    assert config.broker == bare
+
+
+@pytest.mark.parametrize("table", [*TABLES, *typing.get_args(Decision)], ids=lambda table: table.__name__)
+def test_the_sample_shows_every_option(table: type[msgspec.Struct]) -> None:
+    """A new option cannot be forgotten here, and so not in the documentation."""
+    text = SAMPLE.read_text(encoding="utf-8")
+    fields = [field.encode_name for field in msgspec.structs.fields(table)]
+    missing = [
+        name for name in fields if f"{name} =" not in text and f"[{name}]" not in text and f".{name}]" not in text
+    ]
+    assert missing == []
+
+
+def test_the_documentation_quotes_the_sample_whole() -> None:
+    """docs/configuration.md shows the very file that is shipped and printed."""
+    assert f"```toml\n{SAMPLE.read_text(encoding='utf-8')}```" in (ROOT / "docs" / "configuration.md").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_the_command_prints_the_sample() -> None:
+    """What is printed can be redirected into a file and used."""
+    assert CliRunner().invoke(sample_config).output == SAMPLE.read_text(encoding="utf-8")
+
+
+OTHER_FORM = (
+    *("fields = [", "time_field = ", 'kind = "value"', "index = 0", "unit = "),
+    *("username = ", "password_file = ", "output = ", "policy = "),
+)
+
+
+def test_commented_options_are_valid_too(tmp_path: Path) -> None:
+    """Switching from one form to the other by moving the # signs gives a valid file."""
+    text = SAMPLE.read_text(encoding="utf-8")
+    for line in ('array = "samples"', "length = 1024", 'kind = "argmax"', "labels = [", "alarm_on = ["):
+        text = text.replace(f"\n{line}", f"\n# {line}")
+    for line in OTHER_FORM:
+        text = text.replace(f"\n# {line}", f"\n{line}")
+    (tmp_path / "edge-runtime.toml").write_text(text)
+    config = load_config(tmp_path / "edge-runtime.toml")
+    assert config.pipeline[0].source.fields == ("temperature", "pressure")
+    assert config.pipeline[0].queue.policy == "block"
