@@ -1,0 +1,85 @@
+"""A window's way into the model and the output's way to a decision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_runtime.inference.engine import Array, Feeds, Tensor
+from edge_runtime.inference.postprocess import Threshold, Value
+from edge_runtime.inference.preprocess import Preprocess
+from edge_runtime.stream.decode import Decoder
+from edge_runtime.stream.pipeline import Due, Feeder, Layout, Pipeline
+from edge_runtime.stream.window import WindowRule, Windows
+
+WINDOW = np.arange(6, dtype=np.float32).reshape(3, 2)  # three readings of two numbers
+
+
+class Echo:
+    """An engine whose output is its input, flattened, and that remembers what it was fed."""
+
+    def __init__(self) -> None:
+        self.inputs = (Tensor("x", "float32", ("N", 3, 2)),)
+        self.outputs = (Tensor("y", "float32", ("N", 6)),)
+        self.fed: list[Array] = []
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        """Return the input as the output."""
+        self.fed.append(feeds["x"])
+        return {"y": feeds["x"].reshape(1, -1)}
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "expected"),
+    [
+        (("N", 3, 2), "time_first", WINDOW[None]),
+        (("N", 2, 3), "features_first", WINDOW.T[None]),
+        (("N", 6), "time_first", WINDOW.reshape(1, 6)),
+        ((1, 1, 3, 2), "time_first", WINDOW[None, None]),
+        (("N", "T", 2), "time_first", WINDOW[None]),
+    ],
+)
+def test_layouts(shape: tuple[int | str, ...], layout: Layout, expected: Array) -> None:
+    """The window is turned and reshaped to the model's input, with a batch of one."""
+    fed = Feeder(Tensor("x", "float32", shape), layout, Preprocess()).feeds(WINDOW)["x"]
+    np.testing.assert_array_equal(fed, expected)
+    assert fed.flags.c_contiguous
+
+
+def test_preprocessing_and_dtype_are_applied_once() -> None:
+    """The package's steps run between window and model, and the model gets its own dtype."""
+    feeder = Feeder(Tensor("x", "float64", ("N", 3, 2)), "time_first", Preprocess(scale=2.0, mean=(1.0,)))
+    fed = feeder.feeds(WINDOW)["x"]
+    np.testing.assert_array_equal(fed, (WINDOW * 2 - 1)[None])
+    assert fed.dtype == np.float64
+
+
+def _pipeline(engine: Echo, decision: Value | Threshold) -> Pipeline:
+    decoder = Decoder(fields=("a", "b"), array=None, length=0, time_field=None, max_bytes=100)
+    windows = Windows(WindowRule(3, 1, 2, "none"), max_streams=1)
+    feeder = Feeder(engine.inputs[0], "time_first", Preprocess())
+    return Pipeline(decoder, windows, feeder, engine, ("y", decision))
+
+
+def test_from_payload_to_outcome() -> None:
+    """Two readings wait, the third makes a window, and its prediction is decided on."""
+    engine = Echo()
+    pipeline = _pipeline(engine, Threshold(above=5.5))
+    assert [pipeline.take("pump", b'{"a": %d, "b": 0}' % number) for number in (1, 2)] == [None, None]
+    due = pipeline.take("pump", b'{"a": 3, "b": 6}')
+    assert isinstance(due, Due)
+    assert (due.stream, due.reading, due.time) == ("pump", 3, None)
+    outcome = pipeline.predict(due.array)
+    assert (outcome.value, outcome.alarm) == (6.0, True)
+
+
+def test_an_unusable_reading_leaves_the_window_as_it_was() -> None:
+    """A rejected reading is no row, and a stream beyond the bound is refused before it is looked at."""
+    pipeline = _pipeline(Echo(), Value())
+    pipeline.take("pump", b'{"a": 1, "b": 1}')
+    assert pipeline.take("pump", b"{}") == "missing_field"
+    assert pipeline.take("other", b'{"a": 1, "b": 1}') == "too_many_streams"
+    pipeline.take("pump", b'{"a": 2, "b": 2}')
+    due = pipeline.take("pump", b'{"a": 3, "b": 3}')
+    assert isinstance(due, Due)
+    np.testing.assert_array_equal(due.array, [[1, 1], [2, 2], [3, 3]])
