@@ -21,6 +21,19 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
 
 
+MOSQUITTO = find_program("mosquitto")
+MOSQUITTO_SUB = find_program("mosquitto_sub")
+
+
+def new_broker(folder: Path) -> Broker:
+    """Return a broker that is not started: mosquitto, or the embedded one where there is none."""
+    if MOSQUITTO:
+        return Mosquitto(folder)
+    from edge_runtime.messaging.embedded_broker import EmbeddedBroker
+
+    return EmbeddedBroker()
+
+
 def free_port() -> int:
     """Return a loopback port that nothing listens on."""
     with socket.create_server((HOST, 0)) as listener:

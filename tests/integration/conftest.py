@@ -11,12 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from brokers import Broker, Mosquitto, find_program
+from brokers import MOSQUITTO, MOSQUITTO_SUB, Broker, Mosquitto, new_broker
 from clients import Sensors, Watcher
 from daemons import Site
-
-MOSQUITTO = find_program("mosquitto")
-MOSQUITTO_SUB = find_program("mosquitto_sub")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -26,20 +23,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"integration tests: broker {broker}, subscriber {watcher}")
 
 
-def new_broker(folder: Path) -> Broker:
-    """Return a broker that is not started: mosquitto, or the embedded one where there is none."""
-    if MOSQUITTO:
-        return Mosquitto(folder)
-    from edge_runtime.messaging.embedded_broker import EmbeddedBroker
-
-    return EmbeddedBroker()
+@pytest.fixture
+def needs_mosquitto() -> None:
+    """Skip where the embedded broker stands in: it keeps nothing over a restart, and nothing for who is away."""
+    if not MOSQUITTO:
+        pytest.skip("needs mosquitto, which is not installed: the embedded broker cannot do this")
 
 
 @pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
-    """Return a function that starts a mosquitto with the options given; skips where it is not installed."""
-    if not MOSQUITTO:
-        pytest.skip("needs mosquitto, which is not installed: the embedded broker cannot do this")
+def mosquitto(needs_mosquitto: None, tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Return a function that starts a mosquitto with the options given."""
     started: list[Mosquitto] = []
 
     def start(**options: Any) -> Mosquitto:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from brokers import Broker
+from brokers import Broker, new_broker
 from clients import Sensors, Watcher
-from conftest import new_broker
 from daemons import Site, pipeline
 
 PIPELINES = [

@@ -31,6 +31,7 @@ def test_readings_become_predictions(broker: Broker, watcher: Watcher, sensors: 
     assert daemon.terminate() == 0
 
 
+@pytest.mark.usefixtures("needs_mosquitto")
 def test_a_clean_stop_is_retained_and_windows_go_on_after_it(
     broker: Broker, watcher: Watcher, sensors: Sensors, site: Site
 ) -> None:

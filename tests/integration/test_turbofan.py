@@ -55,6 +55,7 @@ def test_every_row_is_predicted_once_and_as_well_as_the_package_says(
     assert math.sqrt(sum(errors) / len(errors)) == pytest.approx(fleet.rmse, abs=0.05)
 
 
+@pytest.mark.usefixtures("needs_mosquitto")
 @pytest.mark.parametrize("flow", [(3000, 1000), (None, 2000)], ids=["some engines", "all engines"])
 def test_a_stop_in_full_flow_loses_and_repeats_nothing(
     fleet: Fleet, url: str, watcher: Watcher, site: Site, flow: tuple[int | None, int]
