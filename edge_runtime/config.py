@@ -10,7 +10,7 @@ import msgspec
 from edge_runtime.config_options import BrokerConfig, Config, Source, Topics, seconds
 from edge_runtime.config_problems import ConfigError, Key, Problem, line_of, problems_in
 from edge_runtime.errors import BadInput
-from edge_runtime.messaging.connection import Broker
+from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.topics import (
     PREDICTION_PLACEHOLDERS,
     SERVICE_PLACEHOLDERS,

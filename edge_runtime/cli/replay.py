@@ -13,7 +13,7 @@ import click
 from edge_runtime.errors import EnvironmentFault
 
 if TYPE_CHECKING:
-    from edge_runtime.messaging.connection import Broker
+    from edge_runtime.messaging.broker import Broker
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def replay(**given: Any) -> None:
 
 
 def _broker(options: Options) -> Broker:
-    from edge_runtime.messaging.connection import Broker
+    from edge_runtime.messaging.broker import Broker
 
     password = _first_line(options.password_file) if options.password_file else None
     return Broker.parse(options.broker, options.username, password)

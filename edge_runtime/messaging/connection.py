@@ -4,73 +4,25 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_runtime.errors import BadInput, EnvironmentFault
+from edge_runtime.messaging.broker import Broker, no_connection, rejected
 
 log = logging.getLogger(__name__)
-
-DEFAULT_PORT = 1883
 
 _ANSWER_SECONDS = 10.0  # how long a broker may take to accept the connection, and then to answer CONNECT
 _MOST_IN_FLIGHT = 100  # inside paho, which walks them all at every PUBACK; a reconnect repeats at most these
 _MOST_WAITING_BYTES = 32 << 20  # waiting here for their turn; beyond, publish refuses and the caller counts
-_AUTHENTICATION_REFUSALS = ("Bad user name or password", "Not authorized")  # CONNACK 4 and 5, MQTT 3.1.1 table 3.1
-
-
-@dataclass(frozen=True)
-class Broker:
-    """Where the broker is and how to be let in.
-
-    Attributes:
-        host: Name or address.
-        port: TCP port.
-        username: None connects without credentials.
-        password: Never shown.
-        keepalive_seconds: Longest silence before a ping; a dead link is noticed within 1.5 times this.
-    """
-
-    host: str
-    port: int = DEFAULT_PORT
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    keepalive_seconds: int = 30
-
-    @classmethod
-    def parse(cls, url: str, username: str | None = None, password: str | None = None, keepalive: int = 30) -> Broker:
-        """Read ``mqtt://host:port``.
-
-        Raises:
-            BadInput: E-BROKER-URL, it is no such URL; mqtts is refused rather than silently spoken without TLS.
-        """
-        try:
-            parts = urlsplit(url)
-            port = DEFAULT_PORT if parts.port is None else parts.port
-            (parts.hostname or "").encode("idna")  # what the resolver will do, and fail at, with "a..b"
-        except ValueError as error:
-            raise _bad_url(url, str(error)) from error
-        if parts.scheme == "mqtts":
-            raise _bad_url(url, "TLS is not supported yet")
-        if parts.username or parts.password:
-            raise _bad_url(url, "credentials do not belong into a URL, which is logged")
-        if parts.scheme != "mqtt" or not parts.hostname or not port or parts.path.strip("/") or parts.query:
-            raise _bad_url(url, "it is not of the form mqtt://host:port")
-        return cls(parts.hostname, port, username, password, keepalive)
-
-    def __str__(self) -> str:
-        return f"mqtt://[{self.host}]:{self.port}" if ":" in self.host else f"mqtt://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -129,7 +81,6 @@ class Connection:
         on_message: Called on the network thread for every message; it must return at once. QoS 1 messages are
             acknowledged by `acknowledge` only.
         on_connected: Called on the network thread after every successful connect, subscriptions renewed.
-        on_lost: Called on the network thread when an established connection ends unasked.
     """
 
     def __init__(
@@ -139,10 +90,9 @@ class Connection:
         *,
         on_message: Callable[[Message], None] = lambda message: None,
         on_connected: Callable[[], None] = lambda: None,
-        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._broker, self._session = broker, session
-        self._on_message, self._on_connected, self._on_lost = on_message, on_connected, on_lost
+        self._on_message, self._on_connected = on_message, on_connected
         self._states: dict[str, _Outgoing] = {}  # topic -> newest; they go before all that waits
         self._waiting: deque[_Outgoing] = deque()
         self._waiting_bytes = 0
@@ -174,7 +124,7 @@ class Connection:
         try:
             self._client.connect(self._broker.host, self._broker.port, self._broker.keepalive_seconds)
         except OSError as error:
-            raise _no_connection(self._broker, error) from error
+            raise no_connection(self._broker, error) from error
         self._client.loop_start()
         with self._changed:
             answered = self._changed.wait_for(lambda: self._answer is not None, _ANSWER_SECONDS)
@@ -182,7 +132,7 @@ class Connection:
         if answered and answer is not None and not answer.is_failure:
             return
         self.stop()
-        raise _rejected(self._broker, str(answer) if answer is not None else None)
+        raise rejected(self._broker, str(answer) if answer is not None else None)
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
         """Hand over a message; False where it was refused: too many bytes wait, or QoS 0 without a connection.
@@ -284,7 +234,6 @@ class Connection:
         was_connected, self._connected = self._connected, False
         if was_connected and reason.is_failure:
             log.warning("the connection to %s was lost: %s", self._broker, reason)
-            self._on_lost()
 
     def _handle_subscribe(
         self, _client: Client, _user: object, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
@@ -347,38 +296,3 @@ def _send_at_once(_client: Client, _user: object, connection: Any) -> None:
     """
     if isinstance(connection, socket.socket):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _no_connection(broker: Broker, error: OSError) -> EnvironmentFault:
-    if isinstance(error, ConnectionRefusedError):
-        return EnvironmentFault(
-            "E-BROKER-REFUSED",
-            f"nothing accepts MQTT connections at {broker}",
-            "start the broker there (sudo systemctl start mosquitto), or correct the address",
-        )
-    return EnvironmentFault(
-        "E-BROKER-UNREACHABLE",
-        f"the broker {broker} cannot be reached: {error.strerror or error}",
-        f"check the name, the cable and the firewall: ping {broker.host}",
-    )
-
-
-def _rejected(broker: Broker, answer: str | None) -> EnvironmentFault:
-    if answer is None:
-        return EnvironmentFault(
-            "E-BROKER-UNREACHABLE",
-            f"{broker} accepts connections but does not answer as an MQTT broker",
-            "check that this port speaks plain MQTT 3.1.1",
-        )
-    if answer in _AUTHENTICATION_REFUSALS:
-        return EnvironmentFault(
-            "E-BROKER-AUTH",
-            f"the broker {broker} does not let this client in: {answer}",
-            "check username and password against the broker's password file (mosquitto_passwd)",
-        )
-    return EnvironmentFault("E-BROKER-REJECTED", f"the broker {broker} answered: {answer}", "see the broker's own log")
-
-
-def _bad_url(url: str, why: str) -> BadInput:
-    shown = re.sub(r"//.*@", "//…@", url)  # errors are logged, passwords are not
-    return BadInput("E-BROKER-URL", f"broker {shown!r}: {why}", "write mqtt://HOST:1883")

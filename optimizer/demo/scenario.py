@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import EnvironmentFault
-from edge_runtime.messaging.connection import Broker, Connection, Session
+from edge_runtime.messaging.broker import Broker
+from edge_runtime.messaging.connection import Connection, Session
 from edge_runtime.messaging.embedded_broker import HOST, EmbeddedBroker
 from edge_runtime.sources.synthetic import BURST_SAMPLES
 from optimizer.demo.daemon import Daemon

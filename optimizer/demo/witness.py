@@ -10,7 +10,8 @@ from types import TracebackType
 
 import msgspec
 
-from edge_runtime.messaging.connection import Broker, Connection, Message, Session
+from edge_runtime.messaging.broker import Broker
+from edge_runtime.messaging.connection import Connection, Message, Session
 from edge_runtime.messaging.json_payload import Prediction, Status
 
 EVERYTHING = "edgeopt/#"

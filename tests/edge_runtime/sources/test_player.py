@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from edge_runtime.errors import EnvironmentFault
-from edge_runtime.messaging.connection import Broker, Connection, Session
+from edge_runtime.messaging.broker import Broker
+from edge_runtime.messaging.connection import Connection, Session
 from edge_runtime.messaging.embedded_broker import HOST, EmbeddedBroker
 from edge_runtime.sources import playback
 from edge_runtime.sources.playback import Pace, Player
