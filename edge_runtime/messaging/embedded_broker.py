@@ -8,7 +8,9 @@ import logging
 import socket
 import threading
 import weakref
+from collections.abc import Iterable
 from types import TracebackType
+from typing import Any
 
 from edge_runtime.errors import EnvironmentFault
 
@@ -25,6 +27,7 @@ except ImportError as import_error:
 
 HOST = "127.0.0.1"
 
+_LOGGER = "amqtt"
 _LISTENER = "default"
 _CONFIG = {
     # "external": the socket is ours, so its port is known before the first client and free again after the last.
@@ -33,6 +36,7 @@ _CONFIG = {
 }
 _PATIENCE_SECONDS = 10.0
 _SHUTDOWN_SECONDS = 1.0
+_ACCEPT_SECONDS = 0.01
 
 
 class EmbeddedBroker:
@@ -98,10 +102,16 @@ class EmbeddedBroker:
     async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
         broker = Broker(_CONFIG)
         clients: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
+        handlers: set[asyncio.Future[None]] = set()  # the loop itself keeps only weak references to them
 
-        async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # Not a coroutine: one that has not begun when the loop ends would leave its socket open and unknown.
             clients.add(writer)
-            await broker.external_connected(StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER)
+            handler = asyncio.ensure_future(
+                broker.external_connected(StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER)
+            )
+            handlers.add(handler)
+            handler.add_done_callback(handlers.discard)
 
         try:
             await broker.start()
@@ -111,12 +121,15 @@ class EmbeddedBroker:
             ready.set()
             return
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_note)
         ready.set()
         server = await asyncio.start_server(serve_client, sock=listener)
         await self._stop.wait()
+        # asyncio forgets, and leaves open, a connection whose acceptance is under way when the server is closed.
+        self._loop.remove_reader(listener)
+        await asyncio.sleep(_ACCEPT_SECONDS)
         server.close()
-        for client in clients:
-            client.transport.abort()
+        _cut_off(clients)
         # amqtt waits for the handler of a client that was publishing, sometimes for ever; what is left is cancelled.
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(broker.shutdown(), _SHUTDOWN_SECONDS)
@@ -129,9 +142,19 @@ class EmbeddedBroker:
         )
 
 
+def _cut_off(clients: Iterable[asyncio.StreamWriter]) -> None:
+    for client in list(clients):
+        client.transport.abort()
+
+
+def _note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report among amqtt's own reports what its tasks left behind, mostly clients that were cut off."""
+    logging.getLogger(_LOGGER).warning(context["message"], exc_info=context.get("exception"))
+
+
 def _keep_quiet() -> None:
     """Keep amqtt's reports, one per packet, off the user's screen; a failure to start is an exception all the same."""
-    logger = logging.getLogger("amqtt")
+    logger = logging.getLogger(_LOGGER)
     logger.propagate = False
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())

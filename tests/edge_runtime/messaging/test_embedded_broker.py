@@ -28,8 +28,11 @@ class Client:
         self.paho.on_message = lambda client, userdata, message: self.received.put(message)
         if will:
             self.paho.will_set(will, b"lost", qos=1, retain=True)
+        connected = threading.Event()
+        self.paho.on_connect = lambda *_: connected.set()
         self.paho.connect(HOST, port)
         self.paho.loop_start()
+        assert connected.wait(PATIENCE)
 
     def subscribe(self, topic: str) -> Client:
         """Subscribe at QoS 1 and return once the broker has granted it."""
