@@ -27,8 +27,8 @@ def inspect(path: Path) -> None:
 
 
 def _model(path: Path) -> list[tuple[str, str]]:
+    from optimizer.flow import nothing_to_quantize
     from optimizer.load import load_model
-    from optimizer.optimize import nothing_to_quantize
 
     model = load_model(path)
     operators = ", ".join(f"{count} {name}" for name, count in model.operators.items())

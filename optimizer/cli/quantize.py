@@ -91,8 +91,8 @@ def quantize(**given: Any) -> None:
     from rich.console import Console
 
     from optimizer.cli.progress import shown_progress
+    from optimizer.flow import optimize
     from optimizer.load import load_model
-    from optimizer.optimize import optimize
     from optimizer.report.terminal import print_result
 
     options = Options(**given)

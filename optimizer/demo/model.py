@@ -9,8 +9,8 @@ from optimizer import metrics
 from optimizer.data import Dataset, dataset_from_arrays
 from optimizer.demo.data import LABELS, MODEL, calibration, evaluation
 from optimizer.evaluate import Budget
+from optimizer.flow import optimize
 from optimizer.load import LoadedModel, load_model
-from optimizer.optimize import optimize
 from optimizer.request import Identity, Request
 from optimizer.result import Result
 from optimizer.search import Progress

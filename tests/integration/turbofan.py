@@ -19,8 +19,8 @@ from edge_runtime.stream.pipeline import Due
 from optimizer import metrics
 from optimizer.data import load_dataset
 from optimizer.evaluate import Budget
+from optimizer.flow import optimize
 from optimizer.load import load_model
-from optimizer.optimize import optimize
 from optimizer.request import Request
 
 Values: TypeAlias = dict[tuple[str, int], float]  # (stream, number of the reading) -> remaining cycles

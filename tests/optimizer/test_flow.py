@@ -22,8 +22,8 @@ from edge_runtime.package.serving import load_for_serving
 from optimizer import metrics
 from optimizer.data import Dataset, load_dataset
 from optimizer.evaluate import Budget
+from optimizer.flow import optimize
 from optimizer.load import load_model
-from optimizer.optimize import optimize
 from optimizer.request import Request
 from optimizer.result import Result
 
