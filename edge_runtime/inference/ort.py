@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ _ORT_ERRORS: tuple[type[Exception], ...] = tuple(
 )
 # The Python binding adds ValueError: arrays of a wrong kind, names in a model that are not UTF-8.
 _BINDING_ERRORS: tuple[type[Exception], ...] = (*_ORT_ERRORS, ValueError)
+_GUARD_FAILED = "AddInitializerWithOrtValue"
 _FATAL_ONLY = 4  # onnxruntime's logger severities: 0 verbose … 4 fatal; its errors reach us as exceptions
 
 
@@ -42,13 +44,17 @@ class SessionSettings:
 class OrtEngine:
     """An onnxruntime CPU session made from verified bytes, never from a path.
 
+    Attributes:
+        inputs: In declaration order.
+        outputs: In declaration order.
+        int8_is_exact: False where the processor's int8 kernels may saturate and this model cannot be kept from it.
+
     Raises:
         BadInput: E-MODEL-LOAD, onnxruntime refused the model.
     """
 
     def __init__(self, model: bytes, settings: SessionSettings | None = None) -> None:
-        options = _session_options(settings or SessionSettings())
-        self._session = _create_session(model, options)
+        self._session, self.int8_is_exact = _session_for(model, settings or SessionSettings())
         self.inputs = tuple(_tensor(argument) for argument in self._session.get_inputs())
         self.outputs = tuple(_tensor(argument) for argument in self._session.get_outputs())
         self._output_names = [tensor.name for tensor in self.outputs]
@@ -89,20 +95,44 @@ def executed_graph(model: bytes, settings: SessionSettings) -> bytes:
 def _rewritten(model: bytes, settings: SessionSettings, level: onnxruntime.GraphOptimizationLevel) -> bytes:
     with tempfile.TemporaryDirectory(prefix="edgeopt-") as folder:
         target = Path(folder) / "rewritten.onnx"
-        options = _session_options(settings)
-        options.graph_optimization_level = level
-        options.optimized_model_filepath = str(target)
-        _create_session(model, options)
+
+        def prepare(options: onnxruntime.SessionOptions) -> None:
+            options.graph_optimization_level = level
+            options.optimized_model_filepath = str(target)
+
+        _session_for(model, settings, prepare)
         return target.read_bytes()
 
 
-def _session_options(settings: SessionSettings) -> onnxruntime.SessionOptions:
+def _session_for(
+    model: bytes,
+    settings: SessionSettings,
+    prepare: Callable[[onnxruntime.SessionOptions], None] = lambda options: None,
+) -> tuple[onnxruntime.InferenceSession, bool]:
+    """Return a session, and whether its int8 products are exact; `prepare` may set further options.
+
+    onnxruntime 1.32 cannot apply its own guard against saturation where tensors share a zero point ("Attempt to
+    replace the existing tensor"), and then refuses the whole model: such a model is loaded without the guard.
+    """
+    guards = (True, False) if int8_dot_products_saturate() else (False,)
+    for guard in guards:
+        options = _session_options(settings, guard=guard)
+        prepare(options)
+        try:
+            return _create_session(model, options), guard == guards[0]
+        except BadInput as error:
+            if not guard or _GUARD_FAILED not in error.message:
+                raise
+    raise AssertionError("the last try returned or raised")
+
+
+def _session_options(settings: SessionSettings, *, guard: bool) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if int8_dot_products_saturate():
+    if guard:
         # Without VNNI the AVX2 kernels add pairs of products in 16 bits and saturate; this entry makes them exact.
         options.add_session_config_entry("session.x64quantprecision", "1")
     for key, value in settings.config.items():

@@ -8,8 +8,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from edge_runtime.errors import BadInput
+from edge_runtime.inference import ort
 from edge_runtime.inference.engine import Tensor
-from edge_runtime.inference.ort import OrtEngine, SessionSettings, simplify_graph
+from edge_runtime.inference.ort import OrtEngine, SessionSettings, executed_graph, simplify_graph
 
 
 def model(
@@ -102,3 +103,23 @@ def test_simplifying_what_is_no_model_is_bad_input() -> None:
     with pytest.raises(BadInput) as caught:
         simplify_graph(b"words")
     assert caught.value.code == "E-MODEL-LOAD"
+
+
+@pytest.mark.parametrize("saturates", [True, False])
+def test_a_model_that_cannot_be_guarded_against_saturation_still_loads(
+    monkeypatch: pytest.MonkeyPatch, saturates: bool
+) -> None:
+    """Weights that share a zero point make onnxruntime's guard fail: the model runs without, and says so."""
+    monkeypatch.setattr(ort, "int8_dot_products_saturate", lambda: saturates)
+    codes = np.full((2, 2), 100, np.int8)  # the guard leaves small codes alone
+    weight = {"codes1": codes, "codes2": codes, "scale": np.float32(0.5), "zero": np.int8(0)}
+    nodes = [helper.make_node("DequantizeLinear", [f"codes{n}", "scale", "zero"], [f"w{n}"]) for n in (1, 2)]
+    nodes += [helper.make_node("MatMul", ["x", "w1"], ["a"]), helper.make_node("MatMul", ["a", "w2"], ["y"])]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 2]) for name in ("x", "y")]
+    constants = [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in weight.items()]
+    graph = helper.make_graph(nodes, "shared", ends[:1], ends[1:], constants)
+    data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+    engine = OrtEngine(data)
+    assert engine.run({"x": np.ones((1, 2), np.float32)})["y"].tolist() == [[10000.0, 10000.0]]
+    assert engine.int8_is_exact is not saturates
+    assert executed_graph(data, SessionSettings())
