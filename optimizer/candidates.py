@@ -1,26 +1,21 @@
-"""One candidate's way: built, judged, timed; and the choice between those that came through."""
+"""A candidate: one form of the model and what is known about it; and the choice between those that came through."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
-from benchmarks.latency import Interval, Plan, Run, compare, verdict
-from edge_runtime.errors import BadInput
+import numpy as np
+
+from benchmarks.latency import Interval, verdict
 from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from edge_runtime.package.manifest import Accuracy
 from optimizer.evaluate import Budget, Judge
-from optimizer.quantize import quantize
-from optimizer.schemes import Int8Dynamic, Int8Weights, Scheme
-
-Ranges: TypeAlias = Mapping[str, tuple[float, float]]  # tensor name -> (low, high)
+from optimizer.recipe import Recipe
+from optimizer.schemes import Int8Dynamic, Scheme
 
 _EVALUATION_BATCH = 32
-
-# What onnxruntime's quantizer is seen to raise on graphs it does not expect.
-_QUANTIZER_ERRORS = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -32,8 +27,9 @@ class Candidate:
         precision: In words.
         data: The ONNX model; empty where it could not be built.
         settings: Session settings it is measured and served with.
-        scheme: None for float32 forms.
+        recipe: How it was made; None for float32 forms.
         accuracy: None until judged, or where there are no evaluation data.
+        noise: Mean squared difference to the float32 outputs over their variance, on the evaluation samples.
         milliseconds: Median latency at batch 1 with its interval, None until timed.
         speedup: Against the user's own model in the same run.
         rejected: Why it is out, None while it is in.
@@ -43,11 +39,27 @@ class Candidate:
     precision: str
     data: bytes
     settings: SessionSettings
-    scheme: Scheme | None = None
+    recipe: Recipe | None = None
     accuracy: Accuracy | None = None
+    noise: float | None = None
     milliseconds: Interval | None = None
     speedup: Interval | None = None
     rejected: str | None = None
+
+    @property
+    def scheme(self) -> Scheme | None:
+        """Return the form's scheme, None for float32 forms."""
+        return self.recipe.scheme if self.recipe else None
+
+    @property
+    def loss(self) -> float:
+        """Return how much of the metric was lost; infinite where that is not known."""
+        return self.accuracy.loss if self.accuracy else float("inf")
+
+    @property
+    def speed(self) -> float:
+        """Return the median speed-up; 0 where it was not timed."""
+        return self.speedup.value if self.speedup else 0.0
 
     def engine(self) -> OrtEngine:
         """Load the candidate as it will be served."""
@@ -58,51 +70,28 @@ class Candidate:
         return self.engine().run(sample)
 
 
-def build(
-    data: bytes, scheme: Scheme, ranges: Ranges, threads: int, sample: Feeds, keep_float: Sequence[str] = ()
-) -> Candidate:
-    """Quantize and make sure the result loads and runs; a failure is a rejected candidate, never an exception."""
-    settings = SessionSettings(threads, config=scheme.session)
-    empty = Candidate(scheme.name, scheme.precision, b"", settings, scheme)
-    try:
-        candidate = replace(empty, data=quantize(data, scheme, ranges, keep_float))
-        candidate.run_one(sample)
-    except BadInput as error:
-        return replace(empty, rejected=f"does not run: {error.message}")
-    except _QUANTIZER_ERRORS as error:
-        return replace(empty, rejected=f"cannot be quantized this way: {type(error).__name__}: {error}")
-    if candidate.data == data:
-        return replace(empty, rejected="nothing in the model takes this form")
-    return candidate
-
-
 def judge(candidate: Candidate, by: Judge | None, budget: Budget) -> Candidate:
     """Measure accuracy where there is something to measure it with, and hold it against the budget."""
     if by is None or candidate.rejected:
         return candidate
     batch = 1 if isinstance(candidate.scheme, Int8Dynamic) else _EVALUATION_BATCH
-    accuracy = by.evaluate(candidate.engine(), batch)
-    judged = replace(candidate, accuracy=accuracy)
+    outputs = by.outputs_of(candidate.engine(), batch)
+    accuracy = by.accuracy_of(outputs)
+    judged = replace(candidate, accuracy=accuracy, noise=noise_in(outputs, by.reference_outputs))
     loss = accuracy.loss_high if budget.certain else accuracy.loss
     if candidate.scheme is None or budget.is_met(by.metric, loss, accuracy.reference):
         return judged
     values = f"{accuracy.metric} {accuracy.value:.4f} against {accuracy.reference:.4f}"
     upper = f", its loss up to {accuracy.loss_high:.4f}," if budget.certain else ""
-    return replace(judged, rejected=f"{values}{upper} is outside the budget of {budget}")
+    return replace(judged, rejected=f"outside the budget of {budget}: {values}{upper} on {accuracy.samples} samples")
 
 
-def time_all(
-    candidates: Sequence[Candidate], sample: Feeds, plan: Plan, progress: Callable[[int, int], None]
-) -> list[Candidate]:
-    """Time all candidates that are still in, interleaved; the first is the user's own model and the reference."""
-    running = [candidate for candidate in candidates if not candidate.rejected]
-    engines = [candidate.engine() for candidate in running]
-    comparison = compare([_bind(engine, sample) for engine in engines], plan, progress=progress)
-    timed = {
-        candidate.name: replace(candidate, milliseconds=milliseconds, speedup=speedup)
-        for candidate, milliseconds, speedup in zip(running, comparison.timings, comparison.speedups, strict=True)
-    }
-    return [timed.get(candidate.name, candidate) for candidate in candidates]
+def noise_in(outputs: Array, reference: Array) -> float:
+    """Return the mean squared difference divided by the variance of the reference: 0 is no loss, 1 drowns the signal."""
+    if not np.issubdtype(reference.dtype, np.floating):
+        return float(np.mean(outputs != reference))
+    difference = outputs.astype(np.float64) - reference
+    return float(np.mean(difference**2) / max(float(np.var(reference)), 1e-12))
 
 
 def gate(candidate: Candidate) -> Candidate:
@@ -111,7 +100,7 @@ def gate(candidate: Candidate) -> Candidate:
     if candidate.rejected or speedup is None:
         return candidate
     measured = f"{speedup.value:.2f} x ({speedup.low:.2f} to {speedup.high:.2f})"
-    if isinstance(candidate.scheme, Int8Weights):
+    if candidate.scheme is not None and candidate.scheme.smaller_only:
         slower = verdict(speedup) == "slower"
         return replace(candidate, rejected=f"slower than float32 here: {measured}") if slower else candidate
     if verdict(speedup) == "faster":
@@ -120,17 +109,29 @@ def gate(candidate: Candidate) -> Candidate:
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the best candidate that is in: the fastest quantized form, else the smallest, else float32."""
+    """Return the fastest candidate that is in; where nothing is faster than the user's own, the smallest."""
     accepted = [candidate for candidate in candidates if not candidate.rejected]
     return max(accepted, key=_rank)
 
 
-def _rank(candidate: Candidate) -> tuple[int, float]:
-    """Order by what a form gains (int8 arithmetic, then size, then nothing), and inside that by speed."""
-    quantized = candidate.scheme is not None
-    speed_gained = quantized and not isinstance(candidate.scheme, Int8Weights)
-    return quantized + speed_gained, candidate.speedup.value if candidate.speedup else 1.0
+def pareto(candidates: Sequence[Candidate]) -> frozenset[str]:
+    """Return the names of those that no other beats in accuracy, speed and size at once; rejected ones count too."""
+    known = [candidate for candidate in candidates if candidate.data and candidate.speedup is not None]
+    return frozenset(one.name for one in known if not any(_dominates(other, one) for other in known))
 
 
-def _bind(engine: OrtEngine, sample: Feeds) -> Run:
-    return lambda: engine.run(sample)
+def _dominates(one: Candidate, other: Candidate) -> bool:
+    ours = (-_known_loss(one), one.speed, -len(one.data))
+    theirs = (-_known_loss(other), other.speed, -len(other.data))
+    return ours != theirs and all(a >= b for a, b in zip(ours, theirs, strict=True))
+
+
+def _known_loss(candidate: Candidate) -> float:
+    return candidate.accuracy.loss if candidate.accuracy else 0.0
+
+
+def _rank(candidate: Candidate) -> tuple[bool, bool, float]:
+    """Order by what a form gains: speed, else size, else nothing; and inside that by speed."""
+    faster = candidate.speedup is not None and verdict(candidate.speedup) == "faster"
+    smaller = candidate.scheme is not None
+    return faster, smaller, candidate.speedup.value if candidate.speedup else 1.0

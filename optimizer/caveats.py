@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from devices.profile import LOCAL
+from optimizer.account import Account
 from optimizer.candidates import Candidate
 from optimizer.load import LoadedModel
 from optimizer.request import Request
-from optimizer.simplify import Step
-
-_FEW_SAMPLES = 32
 
 
-def caveats(model: LoadedModel, chosen: Candidate, rewrites: Sequence[Step], request: Request) -> tuple[str, ...]:
+def caveats(model: LoadedModel, chosen: Candidate, account: Account, request: Request) -> tuple[str, ...]:
     """Return one plain sentence per thing that was not proved or not done, each with what would help."""
-    found = [*_about_accuracy(model, chosen, request), *_about_data(request)]
-    found += [f"rewrite rolled back: {step.name}: {step.note}" for step in rewrites if not step.kept]
+    found = [*_about_accuracy(model, chosen, request), *_about_data(account, request)]
+    found += [f"rewrite rolled back: {step.name}: {step.note}" for step in account.rewrites if step.wrong]
+    if account.trouble:
+        found.append(f"nothing could be kept for the next run: {account.trouble}")
+    if not chosen.engine().int8_is_exact:
+        found.append(
+            "int8 products saturate on this processor and onnxruntime's guard does not take this model: "
+            "a processor with VNNI or an Arm board may answer differently"
+        )
     if request.target != LOCAL:
         found.append(f"latency was measured here, not on {request.target}: measure there with edgeopt benchmark")
     return tuple(found)
@@ -49,9 +54,8 @@ def _about_certainty(chosen: Candidate, request: Request) -> Iterator[str]:
         )
 
 
-def _about_data(request: Request) -> Iterator[str]:
+def _about_data(account: Account, request: Request) -> Iterator[str]:
+    yield from (f"{found.code}: {found.what}: {found.fix}" for found in account.findings)
     for data in (request.calibration, request.evaluation):
         if data is not None and data.ignored:
             yield f"{data.source}: arrays not used: {', '.join(data.ignored)}"
-    if request.calibration is not None and len(request.calibration) < _FEW_SAMPLES:
-        yield f"only {len(request.calibration)} calibration samples: 100 or more give steadier ranges"

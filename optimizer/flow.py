@@ -1,64 +1,92 @@
-"""The whole flow on one page: load, simplify, observe once, quantize, judge, time, choose, seal."""
+"""The whole flow on one page: load, check, simplify, observe once, quantize, judge, repair, time, choose, seal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 
 from benchmarks.inputs import synthetic_feeds
 from devices import profile
+from devices.host import detect
 from edge_runtime.errors import BadInput, BudgetNotMet
 from edge_runtime.inference.batch import batch_size_of
-from edge_runtime.inference.engine import Array, Feeds
+from edge_runtime.inference.engine import Array
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
+from optimizer.account import Account
 from optimizer.audit import audit
-from optimizer.calibrate.observe import observe_ranges
-from optimizer.candidates import Candidate, Ranges, build, choose, gate, judge, time_all
+from optimizer.cache import Cache
+from optimizer.candidates import Candidate, choose, gate, judge
 from optimizer.caveats import caveats
-from optimizer.data import Dataset
-from optimizer.evaluate import Judge
+from optimizer.evaluate import Judge, nearest_budget
+from optimizer.executor import opened
+from optimizer.forms import Means, Shop
 from optimizer.graph import WEIGHTED_OPS
+from optimizer.lint import lint
 from optimizer.load import LoadedModel
-from optimizer.quantize import tensors_to_observe
+from optimizer.report.build import with_report
+from optimizer.report.evidence import evidence_of
 from optimizer.request import Request
 from optimizer.result import Result
-from optimizer.schemes import Int8Static, Int8Weights, Scheme, schemes_for
+from optimizer.schemes import schemes_for
 from optimizer.seal import Choice, seal
-from optimizer.search import Progress, StaticSearch
-from optimizer.simplify import Simplified, simplify
+from optimizer.search import Progress
+from optimizer.stopwatch import Stopwatch, pin
+from optimizer.threads import tuned
+from optimizer.tools import versions
+from optimizer.workbench import Terms
 
 _CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
+_VERIFYING_SAMPLES = 8  # every rewrite must leave the outputs of these as they were
 
 
 def optimize(model: LoadedModel, request: Request, progress: Progress = lambda stage, done, total: None) -> Result:
     """Find the fastest form of the model inside the budget; the user's own float32 model where there is none.
 
     Raises:
-        BadInput: the data or the metric do not fit the model, or E-TARGET-UNKNOWN.
+        BadInput: the data or the metric do not fit the model, E-TARGET-UNKNOWN or E-EXECUTOR-UNKNOWN.
         BudgetNotMet: E-BUDGET-INT8, `require_int8` is set and no int8 form came through.
+        EnvironmentFault: E-EXECUTOR-LOST.
     """
     device = _device(request.target)
     nothing = nothing_to_quantize(model)
     original = Candidate("as-given" if nothing else "fp32", "as given", model.data, SessionSettings(request.threads))
     engine = original.engine()
-    sample = _one_sample(engine, request)
-    by = _judge(engine, request)
-    simplified = simplify(model.data, sample) if nothing is None else Simplified(model.data, ())
-    candidates = [judge(original, by, request.budget)]
+    terms = Terms(_samples(engine, request, 1), _judge(engine, request), request.budget, request.threads)
+    own = judge(original, terms.by, terms.budget)
+    cache = Cache(request.cache)
+    pin(cache, request.measurements)
+    stopwatch = Stopwatch(terms.sample, request.machine or str(detect()), versions(), cache)
+    forms: list[Candidate] = []
+    account = Account(simplified=model.data)
     if nothing is None:
         schemes = schemes_for(device, model, calibrated=request.calibration is not None)
-        candidates += _other_forms(original, simplified, schemes, _Around(sample, by, request, progress))
-    own, *others = time_all(candidates, sample, request.plan, partial(progress, "timing"))
-    candidates = [own, *(gate(candidate) for candidate in others)]
+        with opened(request.executor) as workers:
+            shop = Shop(own, terms, request, Means(stopwatch, cache, workers, progress))
+            forms, account = shop.forms(schemes, _samples(engine, request, _VERIFYING_SAMPLES))
+    own, *timed = stopwatch.time([own, *forms], request.plan, partial(progress, "timing"))
+    candidates = [own, *(gate(candidate) for candidate in timed)]
     chosen = choose(candidates)
     if request.require_int8 and chosen.scheme is None:
-        raise _int8_missing(candidates, nothing)
-    choice = Choice(chosen, candidates, _reason(chosen, original.name, nothing))
-    manifest, members = seal(model, choice, sample, request)
+        raise _int8_missing(candidates, nothing, terms.by, request)
+    if request.tune_threads:
+        alone = chosen
+        chosen = tuned(alone, own, stopwatch, request.plan, partial(progress, "trying more threads"))
+        candidates = [chosen if candidate is alone else candidate for candidate in candidates]
+    cache.trim()
+    account = replace(
+        account,
+        findings=lint(model.data, request.calibration, request.evaluation),
+        timings=tuple(stopwatch.taken),
+        trouble=cache.trouble,
+    )
+    choice = Choice(chosen, candidates, _reason(chosen, own.name, nothing), stopwatch.machine)
+    manifest, members = seal(model, choice, terms.sample, request)
+    evidence = evidence_of(model, request, account, chosen, terms.by)
+    warnings = caveats(model, chosen, account, request)
     executed = audit(chosen.data, chosen.settings)
-    warnings = caveats(model, chosen, simplified.steps, request)
-    return Result(manifest, members, chosen, tuple(candidates), model.file_bytes, executed, warnings)
+    result = Result(manifest, members, chosen, tuple(candidates), model.file_bytes, executed, warnings, evidence)
+    return with_report(result)
 
 
 def nothing_to_quantize(model: LoadedModel) -> str | None:
@@ -82,10 +110,11 @@ def _device(name: str) -> profile.Device:
         raise BadInput("E-TARGET-UNKNOWN", f"there is no target {name}", f"use one of: {known}") from error
 
 
-def _one_sample(engine: OrtEngine, request: Request) -> dict[str, Array]:
+def _samples(engine: OrtEngine, request: Request, count: int) -> dict[str, Array]:
+    """Return a few of the user's samples, or noise of the right shape where he gave none."""
     data = request.evaluation or request.calibration
     if data is not None:
-        return data.head(batch_size_of(engine, 1))
+        return data.head(batch_size_of(engine, count))
     return synthetic_feeds(engine, request.shapes)
 
 
@@ -94,56 +123,29 @@ def _judge(engine: OrtEngine, request: Request) -> Judge | None:
     return Judge.of(engine, request.metric, data, request.output, request.confidence) if data is not None else None
 
 
-@dataclass(frozen=True)
-class _Around:
-    """What every form is built, judged and reported with."""
-
-    sample: Feeds
-    by: Judge | None
-    request: Request
-    progress: Progress
-
-
-def _other_forms(
-    original: Candidate, simplified: Simplified, schemes: Sequence[Scheme], around: _Around
-) -> list[Candidate]:
-    """Return every form worth timing, judged: the simplified float32 model and what the schemes make of it."""
-    request, data = around.request, simplified.data
-    rewritten = any(step.kept for step in simplified.steps)
-    forms = [_float_form(simplified, request.threads)] if rewritten else []
-    forms += [build(data, s, {}, request.threads, around.sample) for s in schemes if not isinstance(s, Int8Static)]
-    judged = [judge(form, around.by, request.budget) for form in forms]
-    if request.calibration is None or around.by is None or Int8Static() not in schemes:
-        return judged
-    ranges = _ranges(data, request.calibration, around.progress)
-    search = StaticSearch(original, data, ranges, around.sample, around.by, request.budget)
-    return [*judged, *search.run(request.effort, around.progress)]
-
-
-def _ranges(data: bytes, calibration: Dataset, progress: Progress) -> Ranges:
-    return observe_ranges(data, tensors_to_observe(data), calibration, partial(progress, "observing activations"))
-
-
-def _float_form(simplified: Simplified, threads: int) -> Candidate:
-    kept = ", ".join(step.name for step in simplified.steps if step.kept)
-    return Candidate("fp32-simplified", f"as given, simplified: {kept}", simplified.data, SessionSettings(threads))
-
-
 def _reason(chosen: Candidate, original: str, nothing: str | None) -> str:
     if nothing is not None:
         return f"passed through unchanged: {nothing}"
     speedup = chosen.speedup.value if chosen.speedup else 1.0
     if chosen.name == original:
         return "the model as given is the best: no other form was both inside the budget and worth it"
-    if isinstance(chosen.scheme, Int8Weights):
+    if chosen.scheme is not None and chosen.scheme.smaller_only:
         return f"smallest form that is not slower than float32 ({speedup:.2f} x)"
     return f"fastest form inside the budget: {speedup:.2f} x float32"
 
 
-def _int8_missing(candidates: list[Candidate], nothing: str | None) -> BudgetNotMet:
-    reasons = "; ".join(f"{c.name}: {c.rejected}" for c in candidates if c.scheme is not None)
+def _int8_missing(
+    candidates: Sequence[Candidate], nothing: str | None, by: Judge | None, request: Request
+) -> BudgetNotMet:
+    """Say why no int8 form came through, how near the best came, and which budget it would meet."""
+    tried = [candidate for candidate in candidates if candidate.scheme is not None]
+    reasons = "; ".join(f"{one.name}: {one.rejected}" for one in tried)
+    fix = "allow more with --max-drop, give more calibration data, or drop --require int8 to get float32"
+    judged = [one for one in tried if one.accuracy is not None and "budget" in (one.rejected or "")]
+    if judged and by is not None:
+        best = min(judged, key=lambda one: one.loss)
+        enough = nearest_budget(by.metric, best.accuracy, request.budget)  # type: ignore[arg-type]
+        fix = f"{best.name} came nearest: --max-drop {enough} allows it; or {fix}"
     return BudgetNotMet(
-        "E-BUDGET-INT8",
-        f"no int8 form came through: {nothing or reasons or 'the target has no int8 kernels'}",
-        "allow more with --max-drop, give more calibration data, or drop --require int8 to get float32",
+        "E-BUDGET-INT8", f"no int8 form came through: {nothing or reasons or 'the target has no int8 kernels'}", fix
     )

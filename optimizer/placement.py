@@ -7,19 +7,22 @@ searched is a float head, an int8 body, and at most the last layer float again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import onnx
 
 from benchmarks.latency import Plan
-from edge_runtime.inference.engine import Feeds
-from optimizer.candidates import Candidate, Ranges, build, time_all
+from optimizer.candidates import Candidate
 from optimizer.graph import float_weights
+from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Static
+from optimizer.stopwatch import Stopwatch
+from optimizer.workbench import Base, Order, Workbench
 
 _PLAN = Plan(rounds=11)  # enough to rank forms; who is taken is timed again, longer, against float32
 _HEADS_WITH_TAIL = 2  # how many of the fastest heads are tried with the last layer in float as well
+_NEAR = 4  # heads of up to this many layers are always tried: the model of costs is least sure about them
 
 
 @dataclass(frozen=True)
@@ -66,58 +69,102 @@ def layers_of(data: bytes) -> Layers:
     return Layers(tuple(order[place] for place in places), tuple(tuple(order[:place]) for place in places))
 
 
-def cut_positions(count: int, most: int) -> Sequence[int]:
-    """Return how many of `count` layers to try as a float head: the first few one by one, then evenly spread."""
+def cut_positions(count: int, most: int, predicted: Sequence[float] = ()) -> Sequence[int]:
+    """Return how many of `count` layers to try as a float head.
+
+    Args:
+        count: Layers in all.
+        most: How many positions to return at most, at least `_NEAR` where there are as many.
+        predicted: Cost of the whole model for a head of 0, 1, … layers, where there is a model of costs: the cheapest
+            heads are tried besides the first few. Without it the rest is spread evenly.
+    """
     positions = list(range(1, count))
     if len(positions) <= most:
         return positions
-    near, rest = positions[:4], positions[4:]
-    step = -(-len(rest) // (most - len(near)))
+    near, rest = positions[:_NEAR], positions[_NEAR:]
+    room = most - len(near)
+    if len(predicted) == count:
+        return sorted([*near, *sorted(rest, key=lambda head: predicted[head])[:room]])
+    step = -(-len(rest) // room)
     return near + rest[::step]
 
 
-class PlacementSearch:
-    """Builds and times forms of the static scheme that differ in which layers stay float.
+def predicted_totals(layers: Layers, costs: Mapping[str, tuple[float, float]]) -> list[float]:
+    """Return the predicted cost of the model for a float head of 0, 1, … layers; empty where a layer has no cost.
 
     Args:
+        layers: The layers.
+        costs: Layer name -> (cost in float32, cost in int8), in any one unit.
+    """
+    if not all(name in costs for name in layers.names):
+        return []
+    float32, int8 = zip(*(costs[name] for name in layers.names), strict=True)
+    return [sum(float32[:head]) + sum(int8[head:]) for head in range(len(layers))]
+
+
+class PlacementSearch:
+    """Makes and times forms of the static scheme that differ in which layers stay float.
+
+    Args:
+        bench: Makes the forms.
+        stopwatch: Times them.
         original: The user's own model, the reference of all times.
-        data: The simplified float32 model, its nodes named.
-        ranges: Activation ranges.
-        sample: One sample.
+        costs: Predicted cost of each layer in float32 and int8, where known.
+        method: How ranges are read.
     """
 
-    def __init__(self, original: Candidate, data: bytes, ranges: Ranges, sample: Feeds) -> None:
-        self._original, self._data, self._ranges, self._sample = original, data, ranges, sample
-        self._layers = layers_of(data)
+    def __init__(
+        self,
+        bench: Workbench,
+        stopwatch: Stopwatch,
+        original: Candidate,
+        costs: Mapping[str, tuple[float, float]],
+        method: str = "auto",
+    ) -> None:
+        self._bench, self._stopwatch, self._original, self._method = bench, stopwatch, original, method
+        self._layers = layers_of(bench.base.data)
+        self._predicted = predicted_totals(self._layers, costs)
 
-    def form(self, placement: Placement) -> Candidate:
-        """Return one form, built but neither judged nor timed."""
-        keep = placement.keep_float(self._layers)
-        built = build(self._data, Int8Static(), self._ranges, self._original.settings.threads, self._sample, keep)
-        suffix = placement.suffix(self._layers)
-        kept = f"; operators kept in float32: {len(keep)}" if keep else ""
-        return replace(built, name=f"{built.name}{suffix}", precision=f"{built.precision}{kept}")
+    def order(self, placement: Placement) -> Order:
+        """Return how a form with this placement is made."""
+        order = static_order(self._bench.base, placement.keep_float(self._layers), placement.suffix(self._layers))
+        return replace(order, recipe=replace(order.recipe, method=self._method))
 
-    def ranked(self, most: int, progress: Callable[[int, int], None]) -> list[Candidate]:
-        """Return the fully quantized form and those that ran faster than it, fastest first.
+    def ranked(self, most: int, progress: Callable[[int, int], None]) -> list[tuple[Order, Candidate]]:
+        """Return the fully quantized form and those that ran faster than it, fastest first, built and timed.
 
         Args:
             most: How many lengths of the float head to try.
             progress: Called with (rounds done, rounds in all).
         """
         count = len(self._layers)
-        placements = [Placement(head, 0) for head in (0, *cut_positions(count, most))]
+        placements = [Placement(head, 0) for head in (0, *cut_positions(count, most, self._predicted))]
         timed = self._timed(placements, progress)
-        fastest = sorted(timed, key=_speed, reverse=True)
-        best = [placements[timed.index(form)] for form in fastest[:_HEADS_WITH_TAIL]]
-        more = [Placement(one.head, 1) for one in best if one.head + 1 < count]
-        timed += self._timed(more, progress)
-        return [form for form in sorted(timed, key=_speed, reverse=True) if _speed(form) >= _speed(timed[0])]
+        by_speed = sorted(range(len(timed)), key=lambda index: -timed[index][1].speed)
+        best = [placements[index] for index in by_speed[:_HEADS_WITH_TAIL]]
+        timed += self._timed([Placement(one.head, 1) for one in best if one.head + 1 < count], progress)
+        full = timed[0][1].speed
+        return sorted((one for one in timed if one[1].speed >= full), key=lambda one: -one[1].speed)
 
-    def _timed(self, placements: Sequence[Placement], progress: Callable[[int, int], None]) -> list[Candidate]:
-        forms = [self.form(placement) for placement in placements]
-        return time_all([self._original, *forms], self._sample, _PLAN, progress)[1:]
+    def _timed(
+        self, placements: Sequence[Placement], progress: Callable[[int, int], None]
+    ) -> list[tuple[Order, Candidate]]:
+        orders = [self.order(placement) for placement in placements]
+        built = self._bench.built(orders)
+        timed = self._stopwatch.time([self._original, *built], _PLAN, progress)[1:]
+        return list(zip(orders, timed, strict=True))
 
 
-def _speed(form: Candidate) -> float:
-    return form.speedup.value if form.speedup else 0.0
+def static_order(base: Base, keep_float: Sequence[str], suffix: str) -> Order:
+    """Return how the static int8 form of a base is made whose given nodes stay float32, the protected ones besides."""
+    scheme = Int8Static()
+    kept = tuple(dict.fromkeys([*keep_float, *base.protected]))
+    words = f"; operators kept in float32: {len(kept)}" if kept else ""
+    label = f"-{base.label}" if base.label else ""
+    return Order(f"{scheme.name}{label}{suffix}", f"{scheme.precision}{words}", Recipe(scheme, keep_float=kept))
+
+
+def renamed(order: Order, suffix: str, words: str, **changes: object) -> Order:
+    """Return an order with a changed recipe, and a name and words that say so."""
+    recipe = replace(order.recipe, **changes)  # type: ignore[arg-type]
+    return Order(f"{order.name}-{suffix}", f"{order.precision}; {words}", recipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from benchmarks.latency import Plan
 from devices import profile
@@ -11,7 +12,9 @@ from edge_runtime.inference.preprocess import Preprocess
 from optimizer import metrics
 from optimizer.data import Dataset
 from optimizer.evaluate import CONFIDENCE, Budget
+from optimizer.executor import INLINE
 from optimizer.search import Effort
+from optimizer.stopwatch import Timed
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,17 @@ class Request:
         output: The model output the metric looks at, None for the first float one.
         shapes: Input name -> shape for open dimensions, where there are no data to take it from.
         threads: Intra-op threads, for measuring and for serving.
+        tune_threads: Whether to serve with more threads where they are measured to be worth their cores.
         effort: How long to search for the best placement of int8.
+        method: How ranges are read from what calibration saw: auto, minmax, percentile, entropy or mse.
+        memory: Bytes of activations held at a time while observing, None for the default.
         require_int8: Fail rather than return float32.
         identity: Name, version and serving steps written into the package.
         plan: How long to measure.
+        executor: Where forms are made and judged: local, inline or dask://HOST:PORT.
+        cache: Folder of results that need not be computed again, None for none.
+        measurements: Comparisons taken before, that stand instead of new ones.
+        machine: What they were taken on, None for this machine.
     """
 
     calibration: Dataset | None = None
@@ -60,10 +70,17 @@ class Request:
     output: str | None = None
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     threads: int = 1
+    tune_threads: bool = False
     effort: Effort = "default"
+    method: str = "auto"
+    memory: int | None = None
     require_int8: bool = False
     identity: Identity = field(default_factory=Identity)
     plan: Plan = field(default_factory=lambda: Plan(rounds=31))
+    executor: str = INLINE
+    cache: Path | None = None
+    measurements: tuple[Timed, ...] = ()
+    machine: str | None = None
 
     @property
     def samples(self) -> Dataset | None:

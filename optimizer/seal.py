@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 
-import onnx
-import onnxruntime
-
-from devices.host import detect
 from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Array
 from edge_runtime.package import golden
@@ -25,6 +20,7 @@ from edge_runtime.package.manifest import (
 from optimizer.candidates import Candidate
 from optimizer.load import LoadedModel
 from optimizer.request import Request
+from optimizer.tools import versions
 
 GOLDEN_SAMPLES = 16
 _GOLDEN_FILE = "golden.npz"
@@ -32,11 +28,12 @@ _GOLDEN_FILE = "golden.npz"
 
 @dataclass(frozen=True)
 class Choice:
-    """The candidate to seal, all that were tried (the user's own model first), and why it was taken, in words."""
+    """The candidate to seal, all that were tried (the user's own model first), why it was taken, and the machine."""
 
     chosen: Candidate
     candidates: Sequence[Candidate]
     reason: str
+    machine: str
 
 
 def seal(
@@ -62,7 +59,7 @@ def seal(
         inputs=model.inputs,
         outputs=model.outputs,
         preprocess=request.identity.preprocess,
-        variants=(_variant(chosen, file, outputs),),
+        variants=(_variant(choice, file, outputs),),
         golden=Golden(_GOLDEN_FILE, samples=len(next(iter(inputs.values()))), synthetic=request.samples is None),
         chosen_because=choice.reason,
         rejected=tuple(Rejected(lost.name, lost.rejected) for lost in choice.candidates if lost.rejected),
@@ -72,7 +69,8 @@ def seal(
     return manifest, {file: chosen.data, _GOLDEN_FILE: golden.encode(inputs, {chosen.name: outputs})}
 
 
-def _variant(chosen: Candidate, file: str, outputs: Mapping[str, Array]) -> Variant:
+def _variant(choice: Choice, file: str, outputs: Mapping[str, Array]) -> Variant:
+    chosen = choice.chosen
     # Another processor may round an int8 sum across a step; that moves a few steps, not the answer.
     share, relative = (1e-4, 1e-3) if chosen.scheme is None else (2e-2, 2e-2)
     return Variant(
@@ -81,12 +79,13 @@ def _variant(chosen: Candidate, file: str, outputs: Mapping[str, Array]) -> Vari
         precision=chosen.precision,
         tolerance=golden.tolerance_for(outputs, share, relative),
         session=chosen.settings.config,
+        threads=chosen.settings.threads,
         accuracy=chosen.accuracy,
-        latency=_latency(chosen),
+        latency=_latency(chosen, choice.machine),
     )
 
 
-def _latency(chosen: Candidate) -> Latency | None:
+def _latency(chosen: Candidate, machine: str) -> Latency | None:
     if chosen.milliseconds is None or chosen.speedup is None:
         return None
     return Latency(
@@ -96,16 +95,15 @@ def _latency(chosen: Candidate) -> Latency | None:
         high=chosen.speedup.high,
         threads=chosen.settings.threads,
         label="measured",
-        machine=str(detect()),
+        machine=machine,
     )
 
 
 def _source(model: LoadedModel, request: Request) -> Source:
-    tools = {"edgeopt": metadata.version("edgeopt"), "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
     return Source(
         model=model.path.name,
         model_sha256=model.sha256,
         calibration_sha256=request.calibration.sha256 if request.calibration else None,
         evaluation_sha256=request.evaluation.sha256 if request.evaluation else None,
-        tools=tools,
+        tools=versions(),
     )

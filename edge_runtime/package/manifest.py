@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -11,6 +11,7 @@ from edge_runtime.inference.postprocess import Decision
 from edge_runtime.inference.preprocess import Preprocess
 
 FORMAT = 1
+MOST_THREADS = 256
 
 Label: TypeAlias = Literal["measured", "emulated", "predicted", "published"]
 
@@ -77,6 +78,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         precision: What the weights and activations are, in words.
         tolerance: Allowed distance from the golden outputs.
         session: Extra onnxruntime session config entries it was measured with.
+        threads: Intra-op threads it was measured with.
         accuracy: None where no evaluation data were given.
         latency: None where nothing was measured.
     """
@@ -86,6 +88,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: str
     tolerance: Tolerance
     session: dict[str, str] = {}
+    threads: Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)] = 1
     accuracy: Accuracy | None = None
     latency: Latency | None = None
 

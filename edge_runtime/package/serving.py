@@ -22,7 +22,7 @@ class ServedModel:
     digest: str
 
 
-def load_for_serving(path: Path, threads: int = 1) -> ServedModel:
+def load_for_serving(path: Path) -> ServedModel:
     """Read and verify a package, load its first variant and run the golden samples.
 
     Raises:
@@ -31,7 +31,7 @@ def load_for_serving(path: Path, threads: int = 1) -> ServedModel:
     """
     package = archive.read(path)
     variant = package.manifest.variants[0]
-    engine = OrtEngine(package.members[variant.file], SessionSettings(threads, config=variant.session))
+    engine = OrtEngine(package.members[variant.file], SessionSettings(variant.threads, config=variant.session))
     named = ({tensor.name for tensor in package.manifest.inputs}, {tensor.name for tensor in package.manifest.outputs})
     if named != ({tensor.name for tensor in engine.inputs}, {tensor.name for tensor in engine.outputs}):
         raise Refused(

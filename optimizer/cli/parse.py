@@ -41,6 +41,17 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
     return values
 
 
+def count(option: str, text: str) -> int:
+    """Read a whole number of at least 1.
+
+    Raises:
+        WrongUsage: E-OPTION-COUNT.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise WrongUsage("E-OPTION-COUNT", f"{option} {text} is no number of at least 1", f"write {option} 2, or auto")
+    return int(text)
+
+
 def class_names(path: Path) -> tuple[str, ...]:
     """Read one class name per line.
 

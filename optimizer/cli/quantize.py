@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+METHODS = ("auto", "minmax", "percentile", "entropy", "mse")  # optimizer.calibrate.ranges; importing it takes a second
+MEMBER = "report.json"
+
 if TYPE_CHECKING:
     from optimizer.data import Dataset
     from optimizer.load import LoadedModel
     from optimizer.request import Identity, Request
+    from optimizer.result import Result
     from optimizer.search import Effort
 
 
@@ -31,7 +35,15 @@ class Options:
     require: str | None
     score_output: str | None
     shape: tuple[str, ...]
-    threads: int
+    threads: str
+    method: str
+    memory: int | None
+    executor: str
+    cache: Path | None
+    no_cache: bool
+    measurements: Path | None
+    report: Path | None
+    as_json: bool
     name: str | None
     model_version: int
     labels: Path | None
@@ -74,7 +86,33 @@ class Options:
 @click.option("--require", type=click.Choice(["int8"]), help="Fail with exit status 4 rather than keep float32.")
 @click.option("--score-output", metavar="NAME", help="Output the metric looks at. [default: the first float output]")
 @click.option("--shape", multiple=True, metavar="NAME=1,3,224,224", help="Shape of an open input, without data.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="To measure and serve with.")
+@click.option(
+    "--threads",
+    metavar="N|auto",
+    default="1",
+    show_default=True,
+    help="To measure and serve with; auto takes more where they are worth their cores.",
+)
+@click.option(
+    "--method",
+    "--calibration-method",
+    type=click.Choice(METHODS),
+    default="auto",
+    show_default=True,
+    help="How ranges are read from what calibration saw; auto takes what errs least for each tensor.",
+)
+@click.option("--memory", type=click.IntRange(min=1), metavar="MB", help="Activations held at a time. [default: 256]")
+@click.option("--executor", default="local", show_default=True, help="local, inline or dask://HOST:PORT.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder of earlier results. [default: ~/.cache/edgeopt]")
+@click.option("--no-cache", is_flag=True, help="Compute and measure everything anew, and keep nothing.")
+@click.option(
+    "--measurements",
+    type=click.Path(path_type=Path),
+    metavar="PACKAGE",
+    help="Build again on the times measured for this package, to compare the bytes.",
+)
+@click.option("--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Also write the report as a page.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of the summary.")
 @click.option("--name", help="Model name in every message. [default: the file's name]")
 @click.option("--model-version", type=click.IntRange(min=1), default=1, show_default=True, help="Counts up by release.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Text file, one class name per line, for decisions.")
@@ -96,19 +134,32 @@ def quantize(**given: Any) -> None:
     from optimizer.report.terminal import print_result
 
     options = Options(**given)
-    console = Console()
     model = load_model(options.model)
     request = _request(options, model)
     with shown_progress(Console(stderr=True)) as progress:
         result = optimize(model, request, progress)
     path = options.output or Path(f"{options.model.stem}.edgepkg")
     result.write(path)
-    print_result(result, console, str(path))
+    _write_report(result, options.report)
+    if options.as_json:
+        click.echo(result.members[MEMBER], nl=False)
+    else:
+        print_result(result, Console(), str(path))
+
+
+def _write_report(result: Result, path: Path | None) -> None:
+    from edge_runtime.files import write_atomically
+    from optimizer.report.html import page
+    from optimizer.report.record import decode
+
+    if path is not None:
+        write_atomically(path, page(decode(result.members[MEMBER])).encode())
 
 
 def _request(options: Options, model: LoadedModel) -> Request:
     from optimizer import metrics
-    from optimizer.cli.parse import shapes
+    from optimizer.cache import default_folder
+    from optimizer.cli.parse import count, shapes
     from optimizer.evaluate import CONFIDENCE, Budget
     from optimizer.request import Request
 
@@ -122,11 +173,28 @@ def _request(options: Options, model: LoadedModel) -> Request:
         target=options.target,
         output=options.score_output,
         shapes=shapes(options.shape),
-        threads=options.threads,
+        threads=1 if options.threads == "auto" else count("--threads", options.threads),
+        tune_threads=options.threads == "auto",
         effort=options.effort,
+        method=options.method,
+        memory=options.memory * 1_000_000 if options.memory else None,
         require_int8=options.require == "int8",
         identity=identity,
+        executor=options.executor,
+        cache=None if options.no_cache else options.cache or default_folder(),
+        **_measured(options.measurements),
     )
+
+
+def _measured(path: Path | None) -> dict[str, Any]:
+    """Return the measurements of a package and the machine they were taken on, as arguments of a request."""
+    from edge_runtime.package import archive
+    from optimizer.report.record import of_package
+
+    if path is None:
+        return {}
+    found = of_package(path, archive.read(path))
+    return {"measurements": found.timings, "machine": found.machine}
 
 
 def _data(spec: str | None, model: LoadedModel, identity: Identity) -> Dataset | None:

@@ -1,0 +1,117 @@
+"""Every form of a model that is worth timing: float32 rewritten, and what the schemes make of it, judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from benchmarks.latency import Plan
+from edge_runtime.inference.engine import Feeds
+from optimizer.account import Account
+from optimizer.bases import observed
+from optimizer.cache import Cache
+from optimizer.candidates import Candidate, judge
+from optimizer.cost import layer_costs
+from optimizer.executor import Workers
+from optimizer.placement import PlacementSearch
+from optimizer.recipe import Recipe
+from optimizer.request import Request
+from optimizer.schemes import Int8Static, Scheme
+from optimizer.search import Found, Progress, StaticSearch
+from optimizer.simplify import Simplified, simplify
+from optimizer.simplify.speed import speed_up
+from optimizer.stopwatch import Stopwatch
+from optimizer.tools import versions
+from optimizer.workbench import Base, Order, Terms, Workbench
+
+_REWRITE_PLAN = Plan(rounds=15)
+_REWRITTEN = "rewritten"
+
+
+@dataclass(frozen=True)
+class Means:
+    """What forms are made and timed with."""
+
+    stopwatch: Stopwatch
+    cache: Cache
+    workers: Workers
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Makes the forms of one model.
+
+    Attributes:
+        own: The user's own model, judged.
+        terms: What forms are tried and judged with.
+        request: What the user asked for.
+        means: What they are made and timed with.
+    """
+
+    own: Candidate
+    terms: Terms
+    request: Request
+    means: Means
+
+    def forms(self, schemes: Sequence[Scheme], feeds: Feeds) -> tuple[list[Candidate], Account]:
+        """Return judged forms, and how they came about.
+
+        Args:
+            schemes: Those that the target allows.
+            feeds: A few samples whose outputs no rewrite may change.
+        """
+        simplified = simplify(self.own.data, feeds)
+        faster = speed_up(simplified.data, feeds, self._faster, partial(self.means.progress, "rewriting"))
+        account = Account(rewrites=(*simplified.steps, *faster.steps), simplified=simplified.data)
+        forms = [self._float32("fp32-simplified", simplified)] if simplified.data != self.own.data else []
+        forms += [self._float32("fp32-rewritten", faster)] if faster.data != simplified.data else []
+        others = [Order(one.name, one.precision, Recipe(one)) for one in schemes if not isinstance(one, Int8Static)]
+        forms += self._bench(Base("", simplified.data)).judged(others)
+        if Int8Static() not in schemes or self.terms.by is None:
+            return forms, account
+        data = {"": simplified.data} | ({_REWRITTEN: faster.data} if faster.data != simplified.data else {})
+        return self._searched(data, forms, account)
+
+    def _searched(
+        self, data: dict[str, bytes], forms: list[Candidate], account: Account
+    ) -> tuple[list[Candidate], Account]:
+        """Add the static forms of every base; repairs and losses told are those of the base searched last."""
+        bases = {}
+        for label, one in data.items():
+            bases[label] = self._observed(label, one)
+            costs = layer_costs(one, self.terms.sample)
+            found = self._search(bases[label], costs)
+            forms = [*forms, *found.forms]
+            account = replace(
+                account,
+                repairs=(*account.repairs, *found.repairs),
+                losses={**account.losses, **found.losses},
+                costs={**account.costs, **costs},
+            )
+        return forms, replace(account, bases=bases)
+
+    def _search(self, base: Base, costs: dict[str, tuple[float, float]]) -> Found:
+        bench = self._bench(base)
+        placements = PlacementSearch(bench, self.means.stopwatch, self.own, costs, self.request.method)
+        return StaticSearch(bench, placements, costs, self.means.progress).run(self.request.effort)
+
+    def _observed(self, label: str, data: bytes) -> Base:
+        calibration = self.request.calibration
+        assert calibration is not None  # noqa: S101 - static schemes are offered with calibration data only
+        progress = partial(self.means.progress, "observing activations")
+        return observed(label, data, calibration, self.request.memory, self.means.cache, progress)
+
+    def _bench(self, base: Base) -> Workbench:
+        return Workbench(base, self.terms, self.means.cache, self.means.workers, versions())
+
+    def _faster(self, before: bytes, after: bytes) -> Candidate:
+        """Time a rewrite against the model it was applied to."""
+        forms = [replace(self.own, name=name, data=data) for name, data in (("before", before), ("after", after))]
+        return self.means.stopwatch.time(forms, _REWRITE_PLAN)[1]
+
+    def _float32(self, name: str, simplified: Simplified) -> Candidate:
+        kept = ", ".join(step.name for step in simplified.steps if step.kept)
+        form = replace(self.own, name=name, precision=f"as given, {kept}", data=simplified.data, accuracy=None)
+        return judge(form, self.terms.by, self.terms.budget)

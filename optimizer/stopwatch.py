@@ -1,0 +1,105 @@
+"""Times forms against each other, interleaved, and keeps every comparison, so that it can be taken up again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from benchmarks.latency import Comparison, Interval, Plan, Run, compare
+from edge_runtime.inference.engine import Engine, Feeds
+from optimizer.cache import Cache, Parts, key
+from optimizer.candidates import Candidate
+
+_KIND = "timing"
+
+
+class Timed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One comparison: what was timed, in order, and what came out.
+
+    Attributes:
+        digest: Of everything that went in: models, settings, input, plan, machine, tools.
+        names: The forms, the reference first.
+        comparison: Milliseconds per call and speed-ups over the reference, in the same order.
+    """
+
+    digest: str
+    names: tuple[str, ...]
+    comparison: Comparison
+
+
+@dataclass
+class Stopwatch:
+    """Times forms on one machine; what was timed before is not timed again.
+
+    Attributes:
+        sample: What every form is fed.
+        machine: In words; part of what a time belongs to.
+        tools: Name -> version of what executes the forms.
+        cache: Where comparisons are kept.
+        taken: Every comparison this run has rested on, in order.
+    """
+
+    sample: Feeds
+    machine: str
+    tools: dict[str, str]
+    cache: Cache
+    taken: list[Timed] = field(default_factory=list)
+
+    def time(
+        self, candidates: Sequence[Candidate], plan: Plan, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[Candidate]:
+        """Return the candidates with milliseconds and speed-up over the first; those that are out stay as they are."""
+        running = [candidate for candidate in candidates if not candidate.rejected]
+        comparison = self._compared(running, plan, progress)
+        timed = {
+            candidate.name: replace(candidate, milliseconds=milliseconds, speedup=speedup)
+            for candidate, milliseconds, speedup in zip(running, comparison.timings, comparison.speedups, strict=True)
+        }
+        return [timed.get(candidate.name, candidate) for candidate in candidates]
+
+    def _compared(
+        self, running: Sequence[Candidate], plan: Plan, progress: Callable[[int, int], None]
+    ) -> Comparison:
+        parts = self._parts(running, plan)
+        entry = self.cache.get(_KIND, parts)
+        if entry is None:
+            engines = [candidate.engine() for candidate in running]
+            comparison = _rounded(compare([_bind(engine, self.sample) for engine in engines], plan, progress=progress))
+            self.cache.put(_KIND, parts, msgspec.json.encode(comparison))
+        else:
+            comparison = msgspec.json.decode(entry, type=Comparison)
+        self.taken.append(Timed(key(parts), tuple(candidate.name for candidate in running), comparison))
+        return comparison
+
+    def _parts(self, running: Sequence[Candidate], plan: Plan) -> Parts:
+        inputs = {
+            name: [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
+            for name, array in self.sample.items()
+        }
+        forms = [[hashlib.sha256(one.data).hexdigest(), one.settings] for one in running]
+        return {"forms": forms, "inputs": inputs, "plan": plan, "machine": self.machine, "tools": self.tools}
+
+
+def pin(cache: Cache, taken: Sequence[Timed]) -> None:
+    """Let a cache answer with measurements taken before, for instance those a package was built on."""
+    for one in taken:
+        cache.pin(_KIND, one.digest, msgspec.json.encode(one.comparison))
+
+
+def _rounded(comparison: Comparison) -> Comparison:
+    """Return the times with six digits: more is noise, and a report can hold these exactly."""
+
+    def short(interval: Interval) -> Interval:
+        return Interval(*(float(f"{number:.6g}") for number in (interval.value, interval.low, interval.high)))
+
+    return Comparison(
+        timings=tuple(short(interval) for interval in comparison.timings),
+        speedups=tuple(short(interval) for interval in comparison.speedups),
+    )
+
+
+def _bind(engine: Engine, sample: Feeds) -> Run:
+    return lambda: engine.run(sample)

@@ -1,0 +1,205 @@
+"""Makes forms from their recipes and has them judged; what was made once is not made again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import msgspec
+
+from edge_runtime.errors import BadInput
+from edge_runtime.inference.engine import Feeds
+from edge_runtime.inference.ort import SessionSettings
+from edge_runtime.package.manifest import Accuracy
+from optimizer.cache import Cache, Parts
+from optimizer.calibrate.histogram import Histogram
+from optimizer.calibrate.observe import observe
+from optimizer.calibrate.ranges import ranges_of
+from optimizer.candidates import Candidate, judge
+from optimizer.correct import CORRECTIONS
+from optimizer.data import Dataset
+from optimizer.evaluate import Budget, Judge
+from optimizer.executor import Workers
+from optimizer.quantize import quantize, tensors_to_observe
+from optimizer.recipe import Recipe
+
+# What onnxruntime's quantizer is seen to raise on graphs it does not expect.
+QUANTIZER_ERRORS = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+_CORRECTION_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Order:
+    """A form to be made: what it is called, what it is in words, and how it is made."""
+
+    name: str
+    precision: str
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Base:
+    """A float32 model that forms are made from, and what was observed on it.
+
+    Attributes:
+        label: What its forms carry in their names; empty for the simplified model.
+        data: The model, its nodes named.
+        histograms: Tensor name -> what was observed; empty without calibration data.
+        calibration: The samples it was observed on.
+        protected: Node name -> why it has to stay float32.
+    """
+
+    label: str
+    data: bytes
+    histograms: Mapping[str, Histogram] = field(default_factory=dict)
+    calibration: Dataset | None = None
+    protected: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the digest of model and calibration samples."""
+        samples = self.calibration.sha256 if self.calibration else ""
+        return hashlib.sha256(self.data).hexdigest() + samples
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a form is tried and judged with.
+
+    Attributes:
+        sample: One sample that every form must run.
+        by: Who judges accuracy, None without data.
+        budget: What may be lost.
+        threads: Intra-op threads.
+    """
+
+    sample: Feeds
+    by: Judge | None
+    budget: Budget
+    threads: int
+
+    def parts(self) -> Parts:
+        """Return what a judgement depends on."""
+        if self.by is None:
+            return {"threads": self.threads}
+        return {**self.by.parts(), "budget": self.budget, "threads": self.threads}
+
+
+class _Made(msgspec.Struct, frozen=True):
+    """What the cache keeps of a form."""
+
+    data: bytes
+    accuracy: Accuracy | None
+    noise: float | None
+    rejected: str | None
+
+
+class Workbench:
+    """Makes and judges forms of one base.
+
+    Args:
+        base: What the forms are made from.
+        terms: What they are tried and judged with.
+        cache: What was made before.
+        workers: Who makes and judges several at once.
+        tools: Name -> version of what the result depends on.
+    """
+
+    def __init__(self, base: Base, terms: Terms, cache: Cache, workers: Workers, tools: Mapping[str, str]) -> None:
+        self.base, self.terms = base, terms
+        self.workers = workers
+        self._cache, self._tools = cache, dict(tools)
+
+    def built(self, orders: Sequence[Order], progress: Callable[[int, int], None] = lambda d, t: None) -> list[Candidate]:
+        """Return forms that load and run, not judged yet; a failure is a rejected candidate, never an exception."""
+        return self._made("built", build, orders, progress)
+
+    def judged(
+        self, orders: Sequence[Order], progress: Callable[[int, int], None] = lambda d, t: None
+    ) -> list[Candidate]:
+        """Return forms held against the budget."""
+        return self._made("judged", build_and_judge, orders, progress)
+
+    def _made(
+        self,
+        kind: str,
+        make: Callable[[tuple[Base, Terms], Order], Candidate],
+        orders: Sequence[Order],
+        progress: Callable[[int, int], None],
+    ) -> list[Candidate]:
+        found = [self._found(kind, order) for order in orders]
+        missing = [index for index, candidate in enumerate(found) if candidate is None]
+        made = self.workers.map(make, (self.base, self.terms), [orders[index] for index in missing], progress)
+        for index, candidate in zip(missing, made, strict=True):
+            kept = _Made(candidate.data, candidate.accuracy, candidate.noise, candidate.rejected)
+            self._cache.put(kind, self._parts(kind, orders[index]), msgspec.msgpack.encode(kept))
+            found[index] = candidate
+        return [candidate for candidate in found if candidate is not None]
+
+    def _found(self, kind: str, order: Order) -> Candidate | None:
+        entry = self._cache.get(kind, self._parts(kind, order))
+        if entry is None:
+            return None
+        kept = msgspec.msgpack.decode(entry, type=_Made)
+        known = _empty(order, self.terms)
+        return replace(known, data=kept.data, accuracy=kept.accuracy, noise=kept.noise, rejected=kept.rejected)
+
+    def _parts(self, kind: str, order: Order) -> Parts:
+        scheme = type(order.recipe.scheme).__name__
+        terms = self.terms.parts() if kind == "judged" else {"threads": self.terms.threads}
+        return {"base": self.base.digest, "scheme": scheme, "recipe": order.recipe, "tools": self._tools, **terms}
+
+
+def build(common: tuple[Base, Terms], order: Order) -> Candidate:
+    """Make a form and make sure it loads and runs one sample."""
+    base, terms = common
+    empty = _empty(order, terms)
+    try:
+        candidate = replace(empty, data=form(base, order.recipe))
+        candidate.run_one(terms.sample)
+    except BadInput as error:
+        return replace(empty, rejected=f"does not run: {error.message}")
+    except QUANTIZER_ERRORS as error:
+        return replace(empty, rejected=f"cannot be quantized this way: {type(error).__name__}: {error}")
+    if candidate.data == base.data:
+        return replace(empty, rejected="nothing in the model takes this form")
+    return candidate
+
+
+def build_and_judge(common: tuple[Base, Terms], order: Order) -> Candidate:
+    """Make a form and hold it against the budget."""
+    _, terms = common
+    return judge(build(common, order), terms.by, terms.budget)
+
+
+def form(base: Base, recipe: Recipe) -> bytes:
+    """Return the model that a recipe makes of a base: weights corrected, ranges read, quantized."""
+    data, histograms = base.data, base.histograms
+    plain = replace(recipe, corrections=())
+    for name in recipe.corrections:
+        correction = CORRECTIONS[name]
+        ranges = ranges_of(histograms, recipe.method)
+        samples = base.calibration.head(_CORRECTION_SAMPLES) if base.calibration else {}
+        corrected = correction.apply(data, _Quantized(plain, ranges), samples)
+        if correction.changes_ranges and corrected != data and base.calibration is not None:
+            histograms = observe(corrected, tensors_to_observe(corrected), base.calibration, lambda done, total: None)
+        data = corrected
+    return quantize(data, plain, ranges_of(histograms, recipe.method))
+
+
+@dataclass(frozen=True)
+class _Quantized:
+    """The quantizer with everything but the model given."""
+
+    recipe: Recipe
+    ranges: Mapping[str, tuple[float, float]]
+
+    def __call__(self, data: bytes) -> bytes:
+        return quantize(data, self.recipe, self.ranges)
+
+
+def _empty(order: Order, terms: Terms) -> Candidate:
+    settings = SessionSettings(terms.threads, config=order.recipe.scheme.session)
+    return Candidate(order.name, order.precision, b"", settings, order.recipe)
