@@ -13,7 +13,8 @@ from edge_runtime.inference.batch import batch_size_of
 from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from optimizer.audit import audit
-from optimizer.calibrate.observe import observe_ranges
+from optimizer.calibrate.observe import observe
+from optimizer.calibrate.ranges import ranges_of
 from optimizer.candidates import Candidate, Ranges, build, choose, gate, judge, time_all
 from optimizer.caveats import caveats
 from optimizer.data import Dataset
@@ -121,7 +122,8 @@ def _other_forms(
 
 
 def _ranges(data: bytes, calibration: Dataset, progress: Progress) -> Ranges:
-    return observe_ranges(data, tensors_to_observe(data), calibration, partial(progress, "observing activations"))
+    watched = partial(progress, "observing activations")
+    return ranges_of(observe(data, tensors_to_observe(data), calibration, watched), "auto")
 
 
 def _float_form(simplified: Simplified, threads: int) -> Candidate:
