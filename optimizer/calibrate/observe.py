@@ -1,67 +1,100 @@
-"""Run the float32 model over the calibration samples and watch the tensors a scheme needs."""
+"""Run the float32 model over the calibration samples and keep a histogram of each tensor a scheme needs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-import numpy as np
-import onnx
+from collections.abc import Callable, Mapping, Sequence
 
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.batch import batch_size_of, batches, count_samples, fill_up
-from edge_runtime.inference.engine import Array
+from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
-from optimizer.calibrate.minmax import MinMax
+from optimizer.calibrate.expose import expose, expose_shapes, in_graph_order
+from optimizer.calibrate.histogram import Histogram
 from optimizer.data import Dataset
 
-_BATCH = 8  # activations of this many samples are held at a time
+MEMORY = 256 << 20  # bytes of activations held at a time
+_BATCH = 8  # samples run at a time where memory allows; more are not faster (docs/benchmarks.md)
+_SETTINGS = SessionSettings(optimize=False)
 
 
-def observe_ranges(
-    data: bytes, tensors: Sequence[str], samples: Dataset, progress: Callable[[int, int], None]
-) -> dict[str, tuple[float, float]]:
-    """Return tensor name -> (smallest, largest) value over all samples.
+def observe(
+    data: bytes,
+    tensors: Sequence[str],
+    samples: Dataset,
+    progress: Callable[[int, int], None],
+    memory: int | None = None,
+) -> dict[str, Histogram]:
+    """Return tensor name -> histogram of its values over all samples, and nothing else that grows with them.
+
+    Where the activations of one sample do not fit the memory, the tensors are watched in groups and the samples run
+    once for each: k groups need about 1 / k of the memory and k times the time, and give the same histograms.
 
     Args:
         data: The float32 model.
         tensors: Float tensors to watch: inputs, outputs or intermediate results.
-        samples: Calibration samples.
-        progress: Called with (samples done, samples in all).
+        samples: Calibration samples; only slices of a batch are taken of `feeds`.
+        progress: Called with (samples done, samples in all); in groups, both count each pass.
+        memory: Bytes of watched activations to hold at a time, by default 256 MiB. One batch of one tensor is the
+            least, where the model fixes its batch; elsewhere one sample of one tensor.
 
     Raises:
-        BadInput: E-CALIBRATION-NOT-FINITE, an activation was NaN or infinite.
+        BadInput: E-CALIBRATION-NOT-FINITE, an activation was NaN or infinite; E-MODEL-LOAD, a tensor is none of the
+            model's; E-INFERENCE, the model failed on a sample.
     """
-    engine = OrtEngine(_expose(data, tensors), SessionSettings(optimize=False))
-    observers = {name: MinMax() for name in tensors}
-    done = 0
-    for batch in batches(samples.feeds, batch_size_of(engine, _BATCH)):
-        for name, values in _activations(engine, batch):
-            if name in observers:
-                observers[name].update(values)
-        done += count_samples(batch)
-        progress(done, len(samples))
-    ranges = {name: observer.range for name, observer in observers.items()}
-    odd = [name for name, bounds in ranges.items() if not np.isfinite(bounds).all()]
-    if odd:
-        raise BadInput(
-            "E-CALIBRATION-NOT-FINITE",
-            f"the model computes NaN or infinity in {odd[0]} on {samples.source}",
-            "check the scale of the calibration data against the training data (0 to 255 or 0 to 1?)",
-        )
-    return ranges
+    budget = MEMORY if memory is None else memory
+    sizes = _bytes_per_sample(data, in_graph_order(data, tensors), samples) if tensors else {}
+    groups = _groups(sizes, budget)
+    histograms = {name: Histogram() for name in tensors}
+    for index, group in enumerate(groups):
+        engine = OrtEngine(expose(data, group), _SETTINGS)
+        wanted = max(1, min(_BATCH, budget // max(1, sum(sizes[name] for name in group))))
+        done = index * len(samples)
+        for batch in batches(samples.feeds, batch_size_of(engine, wanted)):
+            _watch(engine, batch, {name: histograms[name] for name in group}, samples.source)
+            done += count_samples(batch)
+            progress(done, len(groups) * len(samples))
+    return histograms
 
 
-def _activations(engine: OrtEngine, batch: dict[str, Array]) -> list[tuple[str, Array]]:
-    """Run one batch; where the model fixes its size, the last one repeats a sample, which changes no range."""
+def _bytes_per_sample(data: bytes, tensors: Sequence[str], samples: Dataset) -> dict[str, int]:
+    """Return the size of each tensor as float32, measured on the first sample, or batch where that is fixed."""
+    measuring, names = expose_shapes(data, tensors)
+    engine = OrtEngine(measuring, _SETTINGS)
+    size = batch_size_of(engine, 1)
+    first = next(batches(samples.feeds, size))
+    shapes = engine.run(fill_up(first, size - count_samples(first)))
+    return {tensor: 4 * int(shapes[name].prod()) for tensor, name in names.items()}
+
+
+def _groups(sizes: Mapping[str, int], budget: int) -> list[list[str]]:
+    """Cut the tensors, in their order, into as few groups as fit the budget each."""
+    groups: list[list[str]] = []
+    filled = 0
+    for name, size in sizes.items():
+        if not groups or filled + size > budget:
+            groups.append([])
+            filled = 0
+        groups[-1].append(name)
+        filled += size
+    return groups
+
+
+def _watch(engine: OrtEngine, batch: Feeds, histograms: Mapping[str, Histogram], source: str) -> None:
+    """Run one batch and take its values in, each dropped before the next is looked at."""
     count = count_samples(batch)
-    filled = fill_up(batch, batch_size_of(engine, count) - count)
-    return [*filled.items(), *engine.run(filled).items()]
+    size = batch_size_of(engine, count)
+    results = engine.run(fill_up(dict(batch), size - count))
+    for name, histogram in histograms.items():
+        values = results.pop(name)
+        histogram.update(_without_filling(values, size, count))
+        if not histogram.finite:
+            raise BadInput(
+                "E-CALIBRATION-NOT-FINITE",
+                f"the model computes NaN or infinity in {name} on {source}",
+                "check the scale of the calibration data against the training data (0 to 255 or 0 to 1?)",
+            )
 
 
-def _expose(data: bytes, tensors: Sequence[str]) -> bytes:
-    model = onnx.load_model_from_string(data)
-    present = {output.name for output in model.graph.output} | {item.name for item in model.graph.input}
-    for name in tensors:
-        if name not in present:
-            model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    return model.SerializeToString()
+def _without_filling(values: Array, size: int, count: int) -> Array:
+    """Drop what a batch was filled up with, where the first axis can be the batch's."""
+    return values[:count] if values.ndim and len(values) == size else values

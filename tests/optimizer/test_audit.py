@@ -13,7 +13,8 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from devices.host import detect
 from edge_runtime.inference.ort import SessionSettings
 from optimizer.audit import audit
-from optimizer.calibrate.observe import observe_ranges
+from optimizer.calibrate.observe import observe
+from optimizer.calibrate.ranges import ranges_of
 from optimizer.data import Dataset
 from optimizer.quantize import quantize, tensors_to_observe
 from optimizer.schemes import Int8Static, Int8Weights
@@ -23,7 +24,7 @@ SETTINGS = SessionSettings()
 
 def _ranges(data: bytes) -> dict[str, tuple[float, float]]:
     samples = Dataset({"x": images(20)}, None, "x")
-    return observe_ranges(data, tensors_to_observe(data), samples, lambda done, total: None)
+    return ranges_of(observe(data, tensors_to_observe(data), samples, lambda done, total: None), "minmax")
 
 
 def test_a_float_model_runs_in_float() -> None:

@@ -12,7 +12,8 @@ from onnx import numpy_helper
 
 from devices.profile import Device
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
-from optimizer.calibrate.observe import observe_ranges
+from optimizer.calibrate.observe import observe
+from optimizer.calibrate.ranges import ranges_of
 from optimizer.data import Dataset
 from optimizer.graph import quantize_symmetric
 from optimizer.load import LoadedModel, count_operators
@@ -23,7 +24,7 @@ from optimizer.schemes import Int8Dynamic, Int8Static, Int8Weights, schemes_for
 def _static(keep_float: tuple[str, ...] = ()) -> onnx.ModelProto:
     data = residual_convnet().SerializeToString()
     samples = Dataset({"x": images(20)}, None, "x")
-    ranges = observe_ranges(data, tensors_to_observe(data), samples, lambda done, total: None)
+    ranges = ranges_of(observe(data, tensors_to_observe(data), samples, lambda done, total: None), "minmax")
     return onnx.load_model_from_string(quantize(data, Int8Static(), ranges, keep_float))
 
 

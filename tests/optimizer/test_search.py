@@ -12,7 +12,8 @@ from models import images, model_of, residual_convnet
 from onnx import helper
 
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
-from optimizer.calibrate.observe import observe_ranges
+from optimizer.calibrate.observe import observe
+from optimizer.calibrate.ranges import ranges_of
 from optimizer.candidates import Candidate
 from optimizer.data import Dataset
 from optimizer.evaluate import Budget, Judge
@@ -28,7 +29,7 @@ SILENT = lambda *_: None  # noqa: E731
 
 
 def _ranges(data: bytes, x: np.ndarray) -> dict[str, tuple[float, float]]:  # type: ignore[type-arg]
-    return observe_ranges(data, tensors_to_observe(data), Dataset({"x": x}, None, "x"), SILENT)
+    return ranges_of(observe(data, tensors_to_observe(data), Dataset({"x": x}, None, "x"), SILENT), "minmax")
 
 
 def _search(data: bytes) -> PlacementSearch:
