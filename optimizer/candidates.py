@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from benchmarks.latency import Interval, Plan, Run, compare, verdict
 from edge_runtime.errors import BadInput
@@ -12,15 +11,11 @@ from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from edge_runtime.package.manifest import Accuracy
 from optimizer.evaluate import Budget, Judge
-from optimizer.quantize import quantize
-from optimizer.schemes import Int8Dynamic, Int8Weights, Scheme
-
-Ranges: TypeAlias = Mapping[str, tuple[float, float]]  # tensor name -> (low, high)
+from optimizer.quantize import Ranges, quantize
+from optimizer.recipe import Recipe
+from optimizer.schemes import Int8Dynamic, Scheme
 
 _EVALUATION_BATCH = 32
-
-# What onnxruntime's quantizer is seen to raise on graphs it does not expect.
-_QUANTIZER_ERRORS = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -37,6 +32,7 @@ class Candidate:
         milliseconds: Median latency at batch 1 with its interval, None until timed.
         speedup: Against the user's own model in the same run.
         rejected: Why it is out, None while it is in.
+        recipe: How it is made from the simplified model; None for float32 forms.
     """
 
     name: str
@@ -48,6 +44,7 @@ class Candidate:
     milliseconds: Interval | None = None
     speedup: Interval | None = None
     rejected: str | None = None
+    recipe: Recipe | None = None
 
     def engine(self) -> OrtEngine:
         """Load the candidate as it will be served."""
@@ -58,19 +55,18 @@ class Candidate:
         return self.engine().run(sample)
 
 
-def build(
-    data: bytes, scheme: Scheme, ranges: Ranges, threads: int, sample: Feeds, keep_float: Sequence[str] = ()
-) -> Candidate:
+def build(data: bytes, recipe: Recipe, ranges: Ranges, threads: int, sample: Feeds) -> Candidate:
     """Quantize and make sure the result loads and runs; a failure is a rejected candidate, never an exception."""
+    scheme = recipe.scheme
     settings = SessionSettings(threads, config=scheme.session)
-    empty = Candidate(scheme.name, scheme.precision, b"", settings, scheme)
+    empty = Candidate(scheme.name, scheme.precision, b"", settings, scheme, recipe=recipe)
     try:
-        candidate = replace(empty, data=quantize(data, scheme, ranges, keep_float))
+        candidate = replace(empty, data=quantize(data, recipe, ranges))
         candidate.run_one(sample)
     except BadInput as error:
-        return replace(empty, rejected=f"does not run: {error.message}")
-    except _QUANTIZER_ERRORS as error:
-        return replace(empty, rejected=f"cannot be quantized this way: {type(error).__name__}: {error}")
+        return replace(
+            empty, rejected=error.message if error.code == "E-QUANTIZE" else f"does not run: {error.message}"
+        )
     if candidate.data == data:
         return replace(empty, rejected="nothing in the model takes this form")
     return candidate
@@ -111,7 +107,7 @@ def gate(candidate: Candidate) -> Candidate:
     if candidate.rejected or speedup is None:
         return candidate
     measured = f"{speedup.value:.2f} x ({speedup.low:.2f} to {speedup.high:.2f})"
-    if isinstance(candidate.scheme, Int8Weights):
+    if candidate.scheme is not None and candidate.scheme.smaller_only:
         slower = verdict(speedup) == "slower"
         return replace(candidate, rejected=f"slower than float32 here: {measured}") if slower else candidate
     if verdict(speedup) == "faster":
@@ -128,7 +124,7 @@ def choose(candidates: Sequence[Candidate]) -> Candidate:
 def _rank(candidate: Candidate) -> tuple[int, float]:
     """Order by what a form gains (int8 arithmetic, then size, then nothing), and inside that by speed."""
     quantized = candidate.scheme is not None
-    speed_gained = quantized and not isinstance(candidate.scheme, Int8Weights)
+    speed_gained = candidate.scheme is not None and not candidate.scheme.smaller_only
     return quantized + speed_gained, candidate.speedup.value if candidate.speedup else 1.0
 
 

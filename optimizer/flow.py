@@ -14,16 +14,17 @@ from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from optimizer.audit import audit
 from optimizer.calibrate.observe import observe_ranges
-from optimizer.candidates import Candidate, Ranges, build, choose, gate, judge, time_all
+from optimizer.candidates import Candidate, build, choose, gate, judge, time_all
 from optimizer.caveats import caveats
 from optimizer.data import Dataset
 from optimizer.evaluate import Judge
 from optimizer.graph import WEIGHTED_OPS
 from optimizer.load import LoadedModel
-from optimizer.quantize import tensors_to_observe
+from optimizer.quantize import Ranges, tensors_to_observe
+from optimizer.recipe import Recipe
 from optimizer.request import Request
 from optimizer.result import Result
-from optimizer.schemes import Int8Static, Int8Weights, Scheme, schemes_for
+from optimizer.schemes import Int8Static, Scheme, schemes_for
 from optimizer.seal import Choice, seal
 from optimizer.search import Progress, StaticSearch
 from optimizer.simplify import Simplified, simplify
@@ -111,7 +112,8 @@ def _other_forms(
     request, data = around.request, simplified.data
     rewritten = any(step.kept for step in simplified.steps)
     forms = [_float_form(simplified, request.threads)] if rewritten else []
-    forms += [build(data, s, {}, request.threads, around.sample) for s in schemes if not isinstance(s, Int8Static)]
+    data_free = [Recipe(scheme) for scheme in schemes if not isinstance(scheme, Int8Static)]
+    forms += [build(data, recipe, {}, request.threads, around.sample) for recipe in data_free]
     judged = [judge(form, around.by, request.budget) for form in forms]
     if request.calibration is None or around.by is None or Int8Static() not in schemes:
         return judged
@@ -135,7 +137,7 @@ def _reason(chosen: Candidate, original: str, nothing: str | None) -> str:
     speedup = chosen.speedup.value if chosen.speedup else 1.0
     if chosen.name == original:
         return "the model as given is the best: no other form was both inside the budget and worth it"
-    if isinstance(chosen.scheme, Int8Weights):
+    if chosen.scheme is not None and chosen.scheme.smaller_only:
         return f"smallest form that is not slower than float32 ({speedup:.2f} x)"
     return f"fastest form inside the budget: {speedup:.2f} x float32"
 

@@ -14,8 +14,10 @@ import onnx
 
 from benchmarks.latency import Plan
 from edge_runtime.inference.engine import Feeds
-from optimizer.candidates import Candidate, Ranges, build, time_all
+from optimizer.candidates import Candidate, build, time_all
 from optimizer.graph import float_weights
+from optimizer.quantize import Ranges
+from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Static
 
 _PLAN = Plan(rounds=11)  # enough to rank forms; who is taken is timed again, longer, against float32
@@ -93,7 +95,8 @@ class PlacementSearch:
     def form(self, placement: Placement) -> Candidate:
         """Return one form, built but neither judged nor timed."""
         keep = placement.keep_float(self._layers)
-        built = build(self._data, Int8Static(), self._ranges, self._original.settings.threads, self._sample, keep)
+        recipe = Recipe(Int8Static(), keep_float=keep)
+        built = build(self._data, recipe, self._ranges, self._original.settings.threads, self._sample)
         suffix = placement.suffix(self._layers)
         kept = f"; operators kept in float32: {len(keep)}" if keep else ""
         return replace(built, name=f"{built.name}{suffix}", precision=f"{built.precision}{kept}")

@@ -8,9 +8,11 @@ from functools import partial
 from typing import Literal, TypeAlias
 
 from edge_runtime.inference.engine import Feeds
-from optimizer.candidates import Candidate, Ranges, build, judge
+from optimizer.candidates import Candidate, build, judge
 from optimizer.evaluate import Budget, Judge
 from optimizer.placement import Placement, PlacementSearch
+from optimizer.quantize import Ranges
+from optimizer.recipe import Recipe
 from optimizer.repair import fewest_float_layers
 from optimizer.schemes import Int8Static
 from optimizer.sensitivity import layer_losses
@@ -73,7 +75,8 @@ class StaticSearch:
 
     def _with_float(self, layers: Sequence[str]) -> Candidate:
         threads = self.original.settings.threads
-        form = build(self.data, Int8Static(), self.ranges, threads, self.sample, layers)
+        recipe = Recipe(Int8Static(), keep_float=tuple(layers))
+        form = build(self.data, recipe, self.ranges, threads, self.sample)
         named = replace(
             form,
             name=f"{form.name}-without{len(layers)}",

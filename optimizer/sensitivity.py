@@ -10,8 +10,10 @@ import onnx
 from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine
-from optimizer.candidates import Ranges, build
+from optimizer.candidates import build
 from optimizer.placement import layers_of
+from optimizer.quantize import Ranges
+from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Static
 
 _BATCH = 32
@@ -35,8 +37,8 @@ def layer_losses(data: bytes, ranges: Ranges, samples: Feeds, progress: Callable
     one = {name: array[:1] for name, array in samples.items()}
     losses = {}
     for done, layer in enumerate(layers.names, start=1):
-        others = [name for name in everything if name != layer]
-        form = build(data, Int8Static(), ranges, 1, one, others)
+        others = tuple(name for name in everything if name != layer)
+        form = build(data, Recipe(Int8Static(), keep_float=others), ranges, 1, one)
         if not form.rejected:
             losses[layer] = _noise(reference, run_all(form.engine(), samples, _BATCH))
         progress(done, len(layers))
