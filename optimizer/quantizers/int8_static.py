@@ -16,6 +16,7 @@ from optimizer.graph import opset_of
 from optimizer.quantizers import refused
 from optimizer.quantizers.absorb import absorbed
 from optimizer.quantizers.encoding import Encoding, agreed_ranges, asymmetric, symmetric
+from optimizer.quantizers.gates import fuse
 from optimizer.quantizers.qdq import CONTRIB, QdqWriter
 from optimizer.quantizers.region import CARRIERS, QUANTIZABLE, Region, Wiring, find_region, wiring_of
 from optimizer.recipe import Recipe
@@ -53,13 +54,14 @@ def apply(data: bytes, recipe: Recipe, ranges: Mapping[str, tuple[float, float]]
     encodings = _encodings(wiring, region, recipe, ranges)
     writer = QdqWriter(wiring, region, encodings, opset_of(model), also, is_symmetric(recipe))
     writer.write(absorbed(wiring, region, encodings))
+    written = writer.nodes if is_symmetric(recipe) else fuse(writer.nodes, wiring.pinned)
     del model.graph.node[:]
-    model.graph.node.extend(writer.nodes)
+    model.graph.node.extend(written)
     used = {name for node in model.graph.node for name in node.input} | wiring.pinned
     kept = [item for item in model.graph.initializer if item.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend([*kept, *writer.constants.values()])
-    if any(node.domain == CONTRIB for node in writer.nodes) and all(e.domain != CONTRIB for e in model.opset_import):
+    if any(node.domain == CONTRIB for node in written) and all(e.domain != CONTRIB for e in model.opset_import):
         model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
     return model.SerializeToString()
 

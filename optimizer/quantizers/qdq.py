@@ -146,7 +146,7 @@ class QdqWriter:
             return None
         if self.is_symmetric or encoding.zero_point.dtype.itemsize > 1:
             return None
-        return numpy_helper.to_array(self.wiring.constants[original.input[2]])
+        return numpy_helper.to_array(self.wiring.constants[original.input[2]]).reshape(-1)
 
     def _round_operands(self, node: onnx.NodeProto, original: onnx.NodeProto) -> None:
         for place, name in enumerate(original.input):

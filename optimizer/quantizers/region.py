@@ -7,6 +7,7 @@ touched.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +27,11 @@ _FOLLOWERS = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "Le
 _SHRINKING = frozenset({"AveragePool", "GlobalAveragePool", "MaxPool"})  # worth an int8 kernel even at the end
 ACTIVATIONS = frozenset({"Clip", "Relu"})  # absorbed by the zero point and the end of the range behind them
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
-_GATES = frozenset({"HardSigmoid", "Sigmoid"})
+_GATES = frozenset({"Add", "Clip", "Div", "Erf", "HardSigmoid", "Mul", "Relu", "Sigmoid", "Softplus", "Tanh"})
+# onnxruntime fuses these with a Gemm in front before it looks for integer kernels, so the Gemm's output is rounded.
+_FUSED_WITH_GEMM = frozenset(
+    {"Elu", "HardSigmoid", "LeakyRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh", "ThresholdedRelu"}
+)
 QUANTIZABLE = _WEIGHTED | CARRIERS | _FOLLOWERS | ACTIVATIONS
 
 
@@ -137,17 +142,34 @@ def find_region(wiring: Wiring, keep_float: Collection[str], also: Collection[st
 
 
 def gated_blocks(wiring: Wiring) -> frozenset[str]:
-    """Return the nodes of x * Sigmoid(x) and x * HardSigmoid(x), which stay float as one block.
+    """Return the nodes of x * gate(x), such as SiLU and hard-swish, which stay float as one block.
 
-    onnxruntime fuses them to one float kernel of 0.5 ns an element; two int8 kernels take 0.9, and the gate in the
-    middle would be rounded once more.
+    As one float kernel (see gates.py) the block takes 0.5 ns an element and two conversions of 0.2; two int8 kernels
+    take 0.9, and the gate in the middle would be rounded once more.
     """
     found: set[str] = set()
     for node in wiring.graph.node:
-        readers = wiring.consumers.get(node.output[0], []) if node.op_type in _GATES else []
-        if len(readers) == 1 and readers[0].op_type == "Mul" and node.input[0] in readers[0].input:
-            found |= {node.name, readers[0].name}
+        names = wiring.data_inputs(node) if node.op_type == "Mul" else []
+        for gated, gate in (names, names[::-1]) if len(names) == 2 else ():
+            chain = _chain(wiring, gate, gated)
+            if chain:
+                found |= {node.name, *chain}
     return frozenset(found)
+
+
+def _chain(wiring: Wiring, end: str, start: str) -> list[str]:
+    """Return the nodes from one tensor to another through elementwise operators with constants; none if there is no way."""
+    chain: list[str] = []
+    while end != start:
+        node = wiring.producers.get(end)
+        if node is None or node.op_type not in _GATES or len(wiring.consumers[end]) > 1 or end in wiring.pinned:
+            return []
+        names = wiring.data_inputs(node)
+        if len(names) != 1:
+            return []
+        chain.append(node.name)
+        end = names[0]
+    return chain
 
 
 def rounds_output(wiring: Wiring, region: Region, node: onnx.NodeProto, name: str) -> bool:
@@ -160,6 +182,8 @@ def rounds_output(wiring: Wiring, region: Region, node: onnx.NodeProto, name: st
         return True
     if len(readers) == 1 and name not in wiring.pinned and readers[0] in region and readers[0].op_type in ACTIVATIONS:
         return False  # what is rounded is the tensor behind the activation
+    if node.op_type == "Gemm" and len(readers) == 1 and readers[0].op_type in _FUSED_WITH_GEMM:
+        return True
     if node.op_type in {"Gemm", "MatMul"}:
         return any(reader in region and name in wiring.data_inputs(reader) for reader in readers)
     return True
@@ -196,7 +220,7 @@ def _multiplies_a_constant(wiring: Wiring, node: onnx.NodeProto) -> bool:
     settings = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
     plain = not settings.get("transA", 0) and settings.get("alpha", 1.0) == settings.get("beta", 1.0) == 1.0
     bias = wiring.constants.get(node.input[2]) if len(node.input) > 2 else None
-    return plain and (bias is None or len(bias.dims) == 1)
+    return plain and (bias is None or (len(bias.dims) > 0 and math.prod(bias.dims) == bias.dims[-1] > 1))
 
 
 def _follows(wiring: Wiring, node: onnx.NodeProto, chosen: dict[str, onnx.NodeProto]) -> bool:
@@ -210,8 +234,8 @@ def _follows(wiring: Wiring, node: onnx.NodeProto, chosen: dict[str, onnx.NodePr
         return not any(maker.op_type in {"Gemm", "MatMul"} for maker in inside)
     if node.op_type in ACTIVATIONS:
         return _bounds_are_constant(wiring, node)
-    # Cubic interpolation leaves the range of what it interpolates.
-    return not any(item.name == "mode" and item.s == b"cubic" for item in node.attribute)
+    # onnxruntime keeps the codes of copied pixels only; interpolation is done in float32.
+    return not any(item.name == "mode" and item.s in {b"cubic", b"linear"} for item in node.attribute)
 
 
 def _bounds_are_constant(wiring: Wiring, node: onnx.NodeProto) -> bool:
@@ -219,6 +243,6 @@ def _bounds_are_constant(wiring: Wiring, node: onnx.NodeProto) -> bool:
 
 
 def _absorbable_place(wiring: Wiring, node: onnx.NodeProto, chosen: dict[str, onnx.NodeProto]) -> bool:
-    """Tell whether an activation stands right behind a convolution, whose output is rounded in any case."""
+    """Tell whether an activation stands right behind a kernel whose output is rounded in any case."""
     maker = wiring.producers.get(node.input[0])
-    return maker is not None and maker.name in chosen and maker.op_type not in {"Gemm", "MatMul"}
+    return maker is not None and maker.name in chosen and maker.op_type != "MatMul"
