@@ -25,6 +25,7 @@ CARRIERS = frozenset(
 # Integer kernels of their own, cheaper than a conversion to float and back.
 _FOLLOWERS = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Sigmoid"})
 _SHRINKING = frozenset({"AveragePool", "GlobalAveragePool", "MaxPool"})  # worth an int8 kernel even at the end
+_GATHERING = frozenset({"Concat", "MaxPool", "Resize"})  # taken into the region in front of it as well
 ACTIVATIONS = frozenset({"Clip", "Relu"})  # absorbed by the zero point and the end of the range behind them
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 _GATES = frozenset({"Add", "Clip", "Div", "Erf", "HardSigmoid", "Mul", "Relu", "Sigmoid", "Softplus", "Tanh"})
@@ -137,6 +138,9 @@ def find_region(wiring: Wiring, keep_float: Collection[str], also: Collection[st
             leads_on = any(other.name in chosen for other in readers)
             if not leads_on and not (node.op_type in ACTIVATIONS and _absorbable_place(wiring, node, chosen)):
                 del chosen[node.name]
+    for node in reversed(wiring.graph.node):
+        if node.name not in chosen and node.name not in keep_float and _leads_in(wiring, node, chosen):
+            chosen[node.name] = node
     region = Region(frozenset(chosen))
     return Region(region.nodes, tuple(_quantized(wiring, region)))
 
@@ -234,7 +238,26 @@ def _follows(wiring: Wiring, node: onnx.NodeProto, chosen: dict[str, onnx.NodePr
         return not any(maker.op_type in {"Gemm", "MatMul"} for maker in inside)
     if node.op_type in ACTIVATIONS:
         return _bounds_are_constant(wiring, node)
-    # onnxruntime keeps the codes of copied pixels only; interpolation is done in float32.
+    return _is_copying(node)
+
+
+def _leads_in(wiring: Wiring, node: onnx.NodeProto, chosen: dict[str, onnx.NodeProto]) -> bool:
+    """Tell whether a node only gathers data for the region: codes are moved at a quarter of the bytes."""
+    if node.op_type not in _GATHERING or not _readable(wiring, node) or not _is_copying(node):
+        return False
+    names = [name for name in node.output if name]
+    readers = [reader for name in names for reader in wiring.consumers.get(name, [])]
+    if wiring.pinned.intersection(names) or not readers:
+        return False
+    return all(
+        reader.name in chosen and name in wiring.data_inputs(reader)
+        for name in names
+        for reader in wiring.consumers[name]
+    )
+
+
+def _is_copying(node: onnx.NodeProto) -> bool:
+    """Tell whether a Resize, if it is one, copies pixels: onnxruntime interpolates in float32 only."""
     return not any(item.name == "mode" and item.s in {b"cubic", b"linear"} for item in node.attribute)
 
 
