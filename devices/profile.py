@@ -15,6 +15,7 @@ else:
 
 LOCAL = "local"
 _INT8_FEATURES = ("avx512_vnni", "avx_vnni", "avx2", "i8mm", "asimddp", "asimd")  # fastest first
+_FLOAT16_FEATURES = {"asimdhp"}  # x86 has avx512_fp16, but onnxruntime no kernels for it
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Device:
         isa: Architecture as the kernel names it.
         int8_kernels: What its CPU multiplies 8-bit numbers with, or "" where int8 gains nothing.
         source: Where these facts come from.
+        float16: Whether its CPU computes in float16, rather than only storing it.
+        tensorrt: Whether onnxruntime can hand models to TensorRT on it.
     """
 
     name: str
@@ -34,6 +37,8 @@ class Device:
     isa: str
     int8_kernels: str
     source: str
+    float16: bool = False
+    tensorrt: bool = False
 
 
 def names() -> list[str]:
@@ -51,7 +56,8 @@ def load(name: str) -> Device:
     if name == LOCAL:
         host = detect()
         kernels = next((word for word in _INT8_FEATURES if word in host.features), "")
-        return Device(LOCAL, str(host), host.machine, kernels, "read from this machine")
+        float16 = bool(host.features & _FLOAT16_FEATURES)
+        return Device(LOCAL, str(host), host.machine, kernels, "read from this machine", float16)
     if name not in names():
         raise KeyError(name)
     text = resources.files("devices.profiles").joinpath(f"{name}.toml").read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ from optimizer.calibrate.observe import observe
 from optimizer.calibrate.ranges import ranges_of
 from optimizer.data import Dataset
 from optimizer.quantize import quantize, tensors_to_observe
+from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Static, Int8Weights
 
 SETTINGS = SessionSettings()
@@ -36,7 +37,7 @@ def test_a_float_model_runs_in_float() -> None:
 def test_the_static_form_is_fused_whole() -> None:
     """With uint8 activations every layer of a residual network finds an integer kernel."""
     data = residual_convnet().SerializeToString()
-    found = audit(quantize(data, Int8Static(), _ranges(data), ()), SETTINGS)
+    found = audit(quantize(data, Recipe(Int8Static()), _ranges(data)), SETTINGS)
     assert (found.integer, found.float32, found.fell_back) == (3, 0, ())
     assert found.conversions <= 2
 
@@ -44,7 +45,7 @@ def test_the_static_form_is_fused_whole() -> None:
 def test_kept_layers_are_not_called_fallen_back() -> None:
     """A layer that was left in float on purpose is counted as float, not as a failure."""
     data = residual_convnet().SerializeToString()
-    found = audit(quantize(data, Int8Static(), _ranges(data), ("conv1", "relu1")), SETTINGS)
+    found = audit(quantize(data, Recipe(Int8Static(), keep_float=("conv1", "relu1")), _ranges(data)), SETTINGS)
     assert (found.integer, found.float32, found.fell_back) == (2, 1, ())
 
 
@@ -52,7 +53,7 @@ def test_weights_only_runs_in_float() -> None:
     """The small form multiplies in float, as it says."""
     data = residual_convnet().SerializeToString()
     scheme = Int8Weights()
-    found = audit(quantize(data, scheme, {}, ()), SessionSettings(config=scheme.session))
+    found = audit(quantize(data, Recipe(scheme), {}), SessionSettings(config=scheme.session))
     assert (found.integer, found.float32) == (0, 3)
 
 

@@ -10,6 +10,7 @@ from models import images, residual_convnet
 from benchmarks.latency import Interval
 from edge_runtime.inference.ort import SessionSettings
 from optimizer.candidates import Candidate, build, choose, gate
+from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Dynamic, Int8Static, Int8Weights, Scheme
 
 
@@ -61,6 +62,6 @@ def test_the_fastest_quantized_form_wins() -> None:
 def test_a_form_that_cannot_be_built_is_a_rejected_candidate() -> None:
     """Static quantization without ranges fails inside onnxruntime; the work goes on without it and says why."""
     data, sample = residual_convnet().SerializeToString(), {"x": images(1)}
-    broken = build(data, Int8Static(), {"x": (0.0, 1.0)}, 1, sample)
+    broken = build(data, Recipe(Int8Static()), {"x": (0.0, 1.0)}, 1, sample)
     assert broken.rejected is not None
     assert broken.data == b""

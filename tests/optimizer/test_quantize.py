@@ -18,6 +18,7 @@ from optimizer.data import Dataset
 from optimizer.graph import quantize_symmetric
 from optimizer.load import LoadedModel, count_operators
 from optimizer.quantize import quantize, tensors_to_observe
+from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Dynamic, Int8Static, Int8Weights, schemes_for
 
 
@@ -25,7 +26,7 @@ def _static(keep_float: tuple[str, ...] = ()) -> onnx.ModelProto:
     data = residual_convnet().SerializeToString()
     samples = Dataset({"x": images(20)}, None, "x")
     ranges = ranges_of(observe(data, tensors_to_observe(data), samples, lambda done, total: None), "minmax")
-    return onnx.load_model_from_string(quantize(data, Int8Static(), ranges, keep_float))
+    return onnx.load_model_from_string(quantize(data, Recipe(Int8Static(), keep_float=keep_float), ranges))
 
 
 def _initializers(model: onnx.ModelProto) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
@@ -65,7 +66,7 @@ def test_kept_nodes_stay_float() -> None:
 def test_dynamic_takes_matrix_products_only() -> None:
     """Convolutions are left alone: quantizing them while running is slower than float32."""
     convolutional = onnx.load_model_from_string(
-        quantize(residual_convnet().SerializeToString(), Int8Dynamic(), {}, keep_float=())
+        quantize(residual_convnet().SerializeToString(), Recipe(Int8Dynamic()), {})
     )
     found = count_operators(convolutional.graph)
     assert (found["Conv"], found["MatMulInteger"]) == (2, 1)
@@ -75,7 +76,7 @@ def test_weights_only_restores_the_rounded_weights_exactly() -> None:
     """The model computes as float32 with its weights rounded to 255 steps per channel, and is smaller."""
     data = mlp(width=256).SerializeToString()
     scheme = Int8Weights()
-    small = quantize(data, scheme, {}, keep_float=())
+    small = quantize(data, Recipe(scheme), {})
     rounded = onnx.load_model_from_string(data)
     for item in rounded.graph.initializer:
         weight = numpy_helper.to_array(item)
