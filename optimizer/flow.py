@@ -21,6 +21,8 @@ from optimizer.evaluate import Judge
 from optimizer.graph import WEIGHTED_OPS
 from optimizer.load import LoadedModel
 from optimizer.quantize import tensors_to_observe
+from optimizer.report.build import with_report
+from optimizer.report.evidence import evidence_of
 from optimizer.request import Request
 from optimizer.result import Result
 from optimizer.schemes import Int8Static, Int8Weights, Scheme, schemes_for
@@ -58,7 +60,9 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     manifest, members = seal(model, choice, sample, request)
     executed = audit(chosen.data, chosen.settings)
     warnings = caveats(model, chosen, simplified.steps, request)
-    return Result(manifest, members, chosen, tuple(candidates), model.file_bytes, executed, warnings)
+    evidence = evidence_of(model, request, simplified, by.reference_value if by else None)
+    result = Result(manifest, members, chosen, tuple(candidates), model.file_bytes, executed, warnings, evidence)
+    return with_report(result)
 
 
 def nothing_to_quantize(model: LoadedModel) -> str | None:
