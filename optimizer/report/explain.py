@@ -21,7 +21,7 @@ def summary(report: Report, package: str) -> Iterator[str]:
         yield from _figures(report, chosen)
     for form in report.forms:
         if not form.chosen:
-            yield _line("not", f"{form.name}: {form.rejected or 'inside the budget, not the best'}{_numbers(form)}")
+            yield _line("not", f"{form.name}: {outcome(report, form)}{_numbers(form)}")
     for step in report.repairs:
         kept = "kept" if step.kept else "not kept"
         note = f", {step.note}" if step.note else ""
@@ -69,7 +69,8 @@ def find_layer(report: Report, name: str) -> Layer:
         if layer.name == name:
             return layer
     names = [layer.name for layer in report.layers]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or [n for n in names if name and name in n][:3]
+    inside = [known for known in names if name and name.lower() in known.lower()]
+    near = inside[:3] or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:
         fix = f"did you mean {' or '.join(near)}?"
     elif names:
@@ -77,6 +78,15 @@ def find_layer(report: Report, name: str) -> Layer:
     else:
         fix = "leave out --layer: this report names no layers"
     raise BadInput("E-LAYER-UNKNOWN", f"{report.label_of_model} has no layer {name}", fix)
+
+
+def outcome(report: Report, form: Form) -> str:
+    """Return in words what became of a form."""
+    if form.chosen:
+        return "chosen"
+    if form.rejected:
+        return form.rejected
+    return "the model as given, the reference" if form is report.forms[0] else "inside the budget, not the best"
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -106,7 +116,9 @@ def _figures(report: Report, chosen: Form) -> Iterator[str]:
         yield _line("size", f"{size(before)} before, {size(after)} after ({after / before:.2f} x)")
     if chosen.milliseconds is not None:
         faster = chosen.speedup
-        ratio = f"{number(faster.value)} x as given ({number(faster.low)} to {number(faster.high)}), " if faster else ""
+        ratio = ""
+        if faster is not None and chosen is not report.forms[0]:
+            ratio = f"{number(faster.value)} x as given ({number(faster.low)} to {number(faster.high)}), "
         threads = f", {report.options.threads} intra-op threads" if report.options else ""
         time = f"{number(chosen.milliseconds.value)} ms at batch 1{threads}"
         yield _line("speed", f"{ratio}{time}, {report.label} on {report.machine}")

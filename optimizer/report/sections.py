@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from optimizer.report import plots
+from optimizer.report.explain import outcome
 from optimizer.report.markup import UNKNOWN, Markup, join, loss, number, size, table, table_row, tag
 from optimizer.report.ranges import clipped_share
-from optimizer.report.record import Form, Range, Report, Span
+from optimizer.report.record import Range, Report, Span
 
 LABELS = {
     "measured": "timed on that very device",
@@ -71,7 +72,7 @@ def _forms(report: Report) -> Markup:
             number(found.value, 4) if found else UNKNOWN,
             loss(found.loss) if found else UNKNOWN,
             f"{kernels.integer} / {kernels.floating} / {kernels.conversions}" if kernels else UNKNOWN,
-            _outcome(form),
+            outcome(report, form),
         ]
         class_ = "chosen" if form.chosen else "out" if form.rejected else None
         rows.append(table_row(cells, (0, 2, 3, 4, 5, 6, 7), class_))
@@ -89,12 +90,6 @@ def _span(span: Span | None) -> str:
         return UNKNOWN
     interval = tag("div", f"{number(span.low)} to {number(span.high)}", class_="note")
     return join([tag("div", number(span.value)), interval])
-
-
-def _outcome(form: Form) -> str:
-    if form.chosen:
-        return "chosen"
-    return form.rejected or "inside the budget, not the best"
 
 
 def _layers(report: Report) -> Iterator[Markup]:
