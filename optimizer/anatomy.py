@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import onnx
 from google.protobuf.message import DecodeError
 
-from optimizer.graph import nodes
+from optimizer.graph import WEIGHTED_OPS, float_weights, nodes
 
 _Shapes = Mapping[str, Sequence[int | None]]
+_QUANTIZING = frozenset({"DequantizeLinear", "QuantizeLinear"})
 _MULTIPLYING = frozenset({"Conv", "ConvInteger", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger"})
 
 
@@ -29,11 +30,15 @@ def opsets(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def parameters(graph: onnx.GraphProto) -> int:
-    """Return how many numbers the model has learned or was given: elements of all constants with more than one."""
-    total = _constants(graph)
+    """Return how many numbers the model has learned or was given: elements of all constants with more than one.
+
+    Scales and zero points of quantized tensors are left out, so that a model and its int8 form count the same.
+    """
+    steps = {name for node in nodes(graph) if node.op_type in _QUANTIZING for name in node.input[1:]}
+    total = _constants(graph, steps)
     for node in nodes(graph):
         for attribute in node.attribute:
-            total += sum(_constants(body) for body in (attribute.g, *attribute.graphs))
+            total += sum(_constants(body, steps) for body in (attribute.g, *attribute.graphs))
             if node.op_type == "Constant":
                 total += _elements(attribute.t.dims)
             elif node.domain == "ai.onnx.ml":
@@ -55,8 +60,27 @@ def multiplications(model: onnx.ModelProto) -> int | None:
     return sum(known) if len(known) == len(counts) else None
 
 
-def _constants(graph: onnx.GraphProto) -> int:
-    return sum(_elements(item.dims) for item in graph.initializer)
+def stays_float(graph: onnx.GraphProto) -> Iterator[tuple[str, str]]:
+    """Yield (node, reason) for multiplying operators of a float model that no int8 form covers."""
+    quantizable = {id(node) for node in float_weights(graph).values()}
+    constants = {item.name for item in graph.initializer}
+    constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
+    outer = list(graph.node)
+    shared = {node.input[1] for node in float_weights(graph).values()}
+    for node in nodes(graph):
+        if node.op_type not in WEIGHTED_OPS or id(node) in quantizable or len(node.input) < 2:
+            continue
+        name = node.name or node.output[0]
+        if not any(node is top for top in outer):
+            yield name, f"{node.op_type} inside control flow"
+        elif node.input[1] in constants and node.input[1] not in shared:
+            yield name, f"{node.op_type} whose weights are not float32"
+        elif node.input[1] not in constants:
+            yield name, f"{node.op_type} of two computed tensors, as given: no constant weights"
+
+
+def _constants(graph: onnx.GraphProto, without: Set[str]) -> int:
+    return sum(_elements(item.dims) for item in graph.initializer if item.name not in without)
 
 
 def _elements(dims: Sequence[int]) -> int:
@@ -73,8 +97,10 @@ def _shapes(model: onnx.ModelProto) -> _Shapes:
         shape = value.type.tensor_type.shape
         if shape.dim and not shape.dim[0].HasField("dim_value"):
             shape.dim[0].dim_value = 1
+    del closed.graph.value_info[:]  # written for an open first dimension, it would contradict the one sample
     for value in closed.graph.output:
-        value.type.tensor_type.ClearField("shape")  # else their open batch contradicts the one sample
+        value.type.tensor_type.ClearField("shape")
+    _sort(closed.graph)
     try:
         closed = onnx.shape_inference.infer_shapes(closed)
     except (onnx.shape_inference.InferenceError, DecodeError, ValueError):
@@ -89,6 +115,22 @@ def _shapes(model: onnx.ModelProto) -> _Shapes:
     }
     shapes.update((item.name, list(item.dims)) for item in closed.graph.initializer)
     return shapes
+
+
+def _sort(graph: onnx.GraphProto) -> None:
+    """Bring nodes into the order they run in: shapes are inferred in one pass, and quantizers append their nodes."""
+    made = {name for node in graph.node for name in node.output}
+    waiting, ordered = list(graph.node), []
+    while waiting:
+        ready = [node for node in waiting if not made.intersection(node.input)]
+        if not ready:
+            return
+        ordered += ready
+        made.difference_update(name for node in ready for name in node.output)
+        waiting = [node for node in waiting if made.intersection(node.output)]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
+    del graph.node[:]
+    graph.node.extend(copies)
 
 
 def _of_node(node: onnx.NodeProto, shapes: _Shapes) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,8 +87,13 @@ class Comparison:
     not_compared: tuple[str, ...]
 
 
-def compare_files(first: Path, second: Path) -> Comparison:
-    """Load both and run them on the same inputs: golden samples that fit, else seeded noise.
+def compare_files(first: Path, second: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Comparison:
+    """Load both and run them on the same inputs: golden samples of the first that has real ones, else seeded noise.
+
+    Args:
+        first: The reference.
+        second: What is compared with it.
+        shapes: Input name -> full shape of the noise, for open dimensions that should not be guessed.
 
     Raises:
         BadInput: a file is missing, or is no model or package; E-MODEL-SHAPE, no shape was found that it runs with.
@@ -96,8 +101,8 @@ def compare_files(first: Path, second: Path) -> Comparison:
     sides = (open_side(first), open_side(second))
     problem = _different_inputs(*sides)
     if problem is not None:
-        return Comparison(*sides, "none", (), (f"outputs: {problem}",))
-    source, feeds = _common_inputs(*sides)
+        return Comparison(*sides, "no common inputs", (), (f"outputs: {problem}",))
+    source, feeds = _common_inputs(*sides, shapes)
     try:
         expected, actual = (run_all(side.engine, feeds) for side in sides)
     except BadInput as error:
@@ -172,8 +177,8 @@ def _tensors(tensors: Sequence[Tensor]) -> str:
     return "; ".join(str(tensor) for tensor in tensors)
 
 
-def _common_inputs(first: Side, second: Side) -> tuple[str, Feeds]:
+def _common_inputs(first: Side, second: Side, shapes: Mapping[str, Sequence[int]] | None) -> tuple[str, Feeds]:
     for side in (first, second):
         if side.golden_inputs is not None:
             return f"the golden samples of {side.path}", side.golden_inputs
-    return "seeded noise", synthetic_feeds(first.engine, batch=_NOISE_SAMPLES)
+    return "seeded noise", synthetic_feeds(first.engine, shapes, batch=_NOISE_SAMPLES)

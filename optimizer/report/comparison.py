@@ -24,7 +24,7 @@ def lines(found: Comparison) -> Iterator[str]:
     yield ""
     yield from columns(_operator_rows(*sides))
     yield ""
-    yield f"answers on {found.inputs_from}, B against A:"
+    yield f"answers of B against A, on {found.inputs_from}:"
     for output in found.outputs:
         yield f"  {_in_words(output)}"
     for reason in found.not_compared:
@@ -82,16 +82,17 @@ def _operator_rows(first: Side, second: Side) -> list[tuple[str, str, str, str]]
 
 
 def _in_words(output: OutputDifference) -> str:
+    head = f"{output.name}, {output.samples} samples"
     if output.largest == 0:
-        return f"{output.name}: identical on {output.samples} samples"
-    parts = [f"largest difference {number(output.largest)}" if math.isfinite(output.largest) else "values differ"]
+        return f"{head}: identical"
     if not math.isfinite(output.largest):
-        parts.append("not finite, or no numbers, in one and not in the other")
+        return f"{head}: they differ in values that cannot be subtracted (NaN, infinity, text or flags)"
+    parts = [f"largest difference {number(output.largest)}"]
     if output.sqnr_db is not None:
-        parts.append(f"SQNR {output.sqnr_db:.1f} dB")
+        parts.append(f"signal {output.sqnr_db:.1f} dB over the difference (SQNR)")
     if output.agreement is not None:
         parts.append(f"same largest score in {100 * output.agreement:.1f} %")
-    return f"{output.name}: {', '.join(parts)} of {output.samples} samples"
+    return f"{head}: {', '.join(parts)}"
 
 
 def _accuracy(found: Accuracy | None) -> str:
