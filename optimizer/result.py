@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_runtime.package import archive
 from edge_runtime.package.manifest import Manifest
 from optimizer.audit import Audit
 from optimizer.candidates import Candidate
+from optimizer.report.evidence import Evidence
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Result:
         original_bytes: Size of the user's model on disk.
         executed: How the runtime executes the chosen model on this machine.
         warnings: What the user should know before he trusts the result.
+        evidence: What else was learned on the way, for the report.
     """
 
     manifest: Manifest
@@ -32,6 +34,7 @@ class Result:
     original_bytes: int
     executed: Audit
     warnings: tuple[str, ...]
+    evidence: Evidence = field(default_factory=Evidence)
 
     def write(self, path: Path) -> None:
         """Write the package; it is there whole or not at all."""

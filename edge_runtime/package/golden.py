@@ -53,6 +53,15 @@ def check(engine: Engine, variant: Variant, data: bytes) -> GoldenResult:
     return GoldenResult(count_samples(inputs), worst)
 
 
+def inputs_of(variant: Variant, data: bytes) -> dict[str, Array]:
+    """Return the golden inputs by name.
+
+    Raises:
+        Refused: E-GOLDEN-UNREADABLE, the samples are no arrays.
+    """
+    return _below("input/", _decode(variant, data))
+
+
 def tolerance_for(outputs: Mapping[str, Array], share: float, relative: float) -> Tolerance:
     """Return a tolerance whose absolute part is `share` of the largest finite output magnitude."""
     floats = [array[np.isfinite(array)] for array in outputs.values() if _is_float(array)]

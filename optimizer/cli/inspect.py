@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from edge_runtime.package.archive import Package
     from edge_runtime.package.manifest import Variant
+
+_MOST_SHOWN = 8
 
 
 @click.command()
@@ -20,10 +23,11 @@ def inspect(path: Path) -> None:
     A package is verified on the way: structure, digests of all members, and the golden samples on this machine.
     """
     from edge_runtime.package import archive
+    from optimizer.report.explain import printable
 
     describe = _package if path.suffix == archive.SUFFIX else _model
     for label, value in describe(path):
-        click.echo(f"{label:<12} {value}")
+        click.echo(printable(f"{label:<12} {value}"))
 
 
 def _model(path: Path) -> list[tuple[str, str]]:
@@ -31,15 +35,15 @@ def _model(path: Path) -> list[tuple[str, str]]:
     from optimizer.load import load_model
 
     model = load_model(path)
-    operators = ", ".join(f"{count} {name}" for name, count in model.operators.items())
     nothing = nothing_to_quantize(model)
     return [
         ("model", f"{path}, {model.file_bytes / 1000:.1f} kB, opset {model.opset}"),
         ("sha256", model.sha256),
         *(("input", str(tensor)) for tensor in model.inputs),
         *(("output", str(tensor)) for tensor in model.outputs),
-        ("operators", operators),
+        *_anatomy(model.data),
         ("quantizable", nothing or f"{model.weights} weights of Conv, ConvTranspose, Gemm or MatMul"),
+        *(() if nothing else _stays_float(model.data)),
         ("next", f"edgeopt benchmark {path}" if nothing else f"edgeopt quantize {path}"),
     ]
 
@@ -52,7 +56,8 @@ def _package(path: Path) -> list[tuple[str, str]]:
 
     served = load_for_serving(path)
     manifest, golden = served.manifest, served.golden
-    model = archive.read(path).members[served.variant.file]
+    package = archive.read(path)
+    model = package.members[served.variant.file]
     samples = "synthetic" if manifest.golden.synthetic else "real"
     return [
         ("package", f"{path}, {manifest.label}, format {manifest.format}, for {manifest.target}"),
@@ -60,6 +65,8 @@ def _package(path: Path) -> list[tuple[str, str]]:
         *(("input", str(tensor)) for tensor in manifest.inputs),
         *(("output", str(tensor)) for tensor in manifest.outputs),
         *(line for variant in manifest.variants for line in _variant(variant)),
+        *_anatomy(model),
+        *_float_layers(package),
         ("runs as", str(audit(model, SessionSettings(config=served.variant.session)))),
         ("chosen", manifest.chosen_because),
         *(("not", f"{lost.name}: {lost.reason}") for lost in manifest.rejected),
@@ -75,6 +82,47 @@ def _package(path: Path) -> list[tuple[str, str]]:
             for name, member in manifest.members.items()
         ),
     ]
+
+
+def _anatomy(data: bytes) -> Iterator[tuple[str, str]]:
+    """Yield operators with their domains, operator sets, and how large the model is as numbers."""
+    import onnx
+
+    from optimizer import anatomy
+
+    model = onnx.load_model_from_string(data)
+    yield "operators", ", ".join(f"{count} {name}" for name, count in anatomy.operators(model.graph).items())
+    yield "opsets", ", ".join(f"{domain} {version}" for domain, version in sorted(anatomy.opsets(model).items()))
+    yield "parameters", f"{anatomy.parameters(model.graph):,}"
+    macs = anatomy.multiplications(model)
+    words = "not known: shapes are open" if macs is None else f"{macs:,} multiply-adds a sample"
+    yield "multiplies", words if macs != 0 else "none in convolutions or matrix products outside control flow"
+
+
+def _stays_float(data: bytes) -> Iterator[tuple[str, str]]:
+    import onnx
+
+    from optimizer import anatomy
+
+    found = list(anatomy.stays_float(onnx.load_model_from_string(data).graph))
+    yield from (("float", f"{name}: {reason}") for name, reason in found[:_MOST_SHOWN])
+    if len(found) > _MOST_SHOWN:
+        yield "float", f"and {len(found) - _MOST_SHOWN} more"
+
+
+def _float_layers(package: Package) -> Iterator[tuple[str, str]]:
+    """Yield which layers of a quantized variant are float, and why, from the package's report."""
+    from optimizer.report.record import MEMBER, decode
+
+    if MEMBER not in package.members:
+        return
+    layers = decode(package.members[MEMBER]).layers
+    floats = [layer for layer in layers if layer.precision.startswith("float")]
+    yield "layers", f"{len(layers)} with weights, {len(layers) - len(floats)} of them in integers"
+    if len(floats) < len(layers):
+        yield from (("float", f"{layer.name}: {layer.reason}") for layer in floats[:_MOST_SHOWN])
+    if _MOST_SHOWN < len(floats) < len(layers):
+        yield "float", f"and {len(floats) - _MOST_SHOWN} more: edgeopt explain shows all"
 
 
 def _variant(variant: Variant) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,8 @@ main = LazyGroup(
         "quantize": ("optimizer.cli.quantize:quantize", "Find the fastest form of a model inside an accuracy budget."),
         "inspect": ("optimizer.cli.inspect:inspect", "Show what a model or a package is."),
         "benchmark": ("optimizer.cli.benchmark:benchmark", "Time models or packages against each other, interleaved."),
+        "compare": ("optimizer.cli.compare:compare", "Show how two models or packages differ, their answers included."),
+        "explain": ("optimizer.cli.explain:explain", "Tell why a package is as it is: forms, layers, warnings."),
         "demo": ("optimizer.cli.demo:demo", "See it all in under a minute: sensor, model, fault, alarm."),
     },
 )

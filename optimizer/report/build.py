@@ -1,0 +1,127 @@
+"""From an outcome to its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+import onnx
+
+from benchmarks.latency import Interval
+from devices.host import detect
+from edge_runtime.inference.ort import executed_graph
+from edge_runtime.package.manifest import Accuracy
+from optimizer.candidates import Candidate
+from optimizer.load import count_operators
+from optimizer.report.layers import layers_of
+from optimizer.report.record import (
+    MEMBER,
+    SCHEMA,
+    Form,
+    Kernels,
+    Model,
+    Operators,
+    Report,
+    Score,
+    Span,
+    encode,
+)
+from optimizer.result import Result
+
+
+def report_of(result: Result) -> Report:
+    """Return the report of an optimization, as full as the result's evidence."""
+    manifest, evidence = result.manifest, result.evidence
+    warnings = [
+        f"{fallen.layer} is quantized and runs in float: {fallen.reason}" for fallen in result.executed.fell_back
+    ]
+    return Report(
+        schema=SCHEMA,
+        model=Model(
+            name=manifest.name,
+            version=manifest.version,
+            file=manifest.source.model,
+            bytes=result.original_bytes,
+            opset=evidence.opset,
+            sha256=manifest.source.model_sha256,
+        ),
+        target=manifest.target,
+        machine=str(detect()),
+        label="measured",
+        chosen_because=manifest.chosen_because,
+        forms=_forms(result),
+        options=evidence.options,
+        data=evidence.data,
+        lint=evidence.lint,
+        rewrites=evidence.rewrites,
+        operators=_operators(result),
+        repairs=evidence.repairs,
+        layers=layers_of(result.chosen.data, result.executed, evidence),
+        ranges=evidence.ranges,
+        warnings=(*warnings, *result.warnings),
+        tools=dict(manifest.source.tools),
+        ledger=evidence.ledger,
+    )
+
+
+def with_report(result: Result) -> Result:
+    """Return the result with its report among the package's members."""
+    return replace(result, members={**result.members, MEMBER: encode(report_of(result))})
+
+
+def pareto(forms: Sequence[Form]) -> set[str]:
+    """Return the names of the forms that no other one beats: faster and no worse, or better and no slower."""
+    points = {
+        form.name: (form.milliseconds.value, form.accuracy.loss)
+        for form in forms
+        if form.milliseconds is not None and form.accuracy is not None
+    }
+    known = {name: (x, y) for name, (x, y) in points.items() if x is not None and y is not None}
+    beaten = {
+        name
+        for name, own in known.items()
+        for other in known.values()
+        if other[0] <= own[0] and other[1] <= own[1] and other != own
+    }
+    return set(known) - beaten
+
+
+def _forms(result: Result) -> tuple[Form, ...]:
+    kernels = {
+        **result.evidence.kernels,
+        result.chosen.name: Kernels(result.executed.integer, result.executed.float32, result.executed.conversions),
+    }
+    forms = [
+        Form(
+            name=candidate.name,
+            precision=candidate.precision,
+            bytes=len(candidate.data) or None,
+            milliseconds=_span(candidate.milliseconds),
+            speedup=_span(candidate.speedup),
+            accuracy=_score(candidate.accuracy),
+            rejected=candidate.rejected,
+            chosen=_is_chosen(candidate, result),
+            kernels=kernels.get(candidate.name),
+        )
+        for candidate in result.candidates
+    ]
+    front = pareto(forms)
+    return tuple(msgspec.structs.replace(form, pareto=form.name in front) for form in forms)
+
+
+def _is_chosen(candidate: Candidate, result: Result) -> bool:
+    return candidate.name == result.chosen.name
+
+
+def _span(interval: Interval | None) -> Span | None:
+    return None if interval is None else Span(interval.value, interval.low, interval.high)
+
+
+def _score(found: Accuracy | None) -> Score | None:
+    return None if found is None else msgspec.convert(found, Score, from_attributes=True)
+
+
+def _operators(result: Result) -> Operators:
+    executed = onnx.load_model_from_string(executed_graph(result.chosen.data, result.chosen.settings)).graph
+    return Operators(dict(result.evidence.given), dict(result.evidence.simplified), count_operators(executed))
