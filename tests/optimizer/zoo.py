@@ -5,6 +5,7 @@ Use `ZOO[name]()` for a model and `feeds_for(model, count)` for inputs it accept
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 FLOAT = TensorProto.FLOAT
 INT64 = TensorProto.INT64
+Shapes = dict[str, Sequence[int | str]]
 
 
 class Net:
@@ -284,7 +286,7 @@ def autoencoder() -> onnx.ModelProto:
     """Dense autoencoder with a narrow waist, TensorFlow style: x [N,64] -> [N,64]."""
     net = Net(6)
     x, sizes = "x", [64, 96, 96, 8, 96, 96]
-    for pair in zip(sizes, sizes[1:], strict=False):
+    for pair in itertools.pairwise(sizes):
         x = net.add("Relu", [net.dense(x, pair)])
     net.nodes.append(helper.make_node("Identity", [net.dense(x, (96, 64), 1.0)], ["y"], "identity"))
     return net.model({"x": ["N", 64]}, {"y": ["N", 64]}, opset=13)
