@@ -105,6 +105,15 @@ def compare(
     )
 
 
+def clock_for(threads: int) -> Clock:
+    """Return the clock that tells models with so many threads apart best.
+
+    A model with one thread works in the thread that calls it: that thread's processor time is its latency on a core of
+    its own, without the time it waited for a core that something else had (docs/benchmarks.md).
+    """
+    return time.thread_time_ns if threads == 1 else time.perf_counter_ns
+
+
 def verdict(speedup: Interval) -> Literal["faster", "slower", "no difference shown"]:
     """Say in words what a speed-up shows; a difference that two copies of one model can have shows nothing."""
     if speedup.low > 1.0 and speedup.value > 1.0 + SAME_MODEL_SPREAD:

@@ -28,6 +28,7 @@ class Candidate:
         data: The ONNX model; empty where it could not be built.
         settings: Session settings it is measured and served with.
         recipe: How it was made; None for float32 forms.
+        base: Label of the float32 model it was made from.
         accuracy: None until judged, or where there are no evaluation data.
         noise: Mean squared difference to the float32 outputs over their variance, on the evaluation samples.
         milliseconds: Median latency at batch 1 with its interval, None until timed.
@@ -40,6 +41,7 @@ class Candidate:
     data: bytes
     settings: SessionSettings
     recipe: Recipe | None = None
+    base: str = ""
     accuracy: Accuracy | None = None
     noise: float | None = None
     milliseconds: Interval | None = None

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.environment import Environment, observed
 from benchmarks.inputs import synthetic_feeds
-from benchmarks.latency import Comparison, Plan, Run, compare, verdict
+from benchmarks.latency import Comparison, Plan, Run, clock_for, compare, verdict
 from edge_runtime.errors import WrongUsage
 from edge_runtime.inference.engine import Array, Engine
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
@@ -111,10 +111,13 @@ def load_subjects(paths: Sequence[Path], settings: SessionSettings, shapes: Shap
     )
 
 
-def measure(subjects: Sequence[Subject], plan: Plan, progress: Callable[[int, int], None] | None = None) -> Measurement:
+def measure(
+    subjects: Sequence[Subject], plan: Plan, threads: int = 1, progress: Callable[[int, int], None] | None = None
+) -> Measurement:
     """Time the subjects interleaved; the first is the reference. `progress` gets (rounds done, rounds in all)."""
     with observed() as environment:
-        comparison = compare([_bind(subject) for subject in subjects], plan, progress=progress)
+        runs = [_bind(subject) for subject in subjects]
+        comparison = compare(runs, plan, progress=progress, clock=clock_for(threads))
     return Measurement(tuple(subjects), comparison, environment, plan)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from benchmarks.latency import Comparison, Interval, Plan, Run, compare
+from benchmarks.latency import Comparison, Interval, Plan, Run, clock_for, compare
 from edge_runtime.inference.engine import Engine, Feeds
 from optimizer.cache import Cache, Parts, key
 from optimizer.candidates import Candidate
@@ -67,7 +67,9 @@ class Stopwatch:
         entry = self.cache.get(_KIND, parts)
         if entry is None:
             engines = [candidate.engine() for candidate in running]
-            comparison = _rounded(compare([_bind(engine, self.sample) for engine in engines], plan, progress=progress))
+            clock = clock_for(max(candidate.settings.threads for candidate in running))
+            runs = [_bind(engine, self.sample) for engine in engines]
+            comparison = _rounded(compare(runs, plan, progress=progress, clock=clock))
             self.cache.put(_KIND, parts, msgspec.json.encode(comparison))
         else:
             comparison = msgspec.json.decode(entry, type=Comparison)

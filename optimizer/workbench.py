@@ -143,7 +143,7 @@ class Workbench:
         if entry is None:
             return None
         kept = msgspec.msgpack.decode(entry, type=_Made)
-        known = _empty(order, self.terms)
+        known = _empty(self.base, order, self.terms)
         return replace(known, data=kept.data, accuracy=kept.accuracy, noise=kept.noise, rejected=kept.rejected)
 
     def _parts(self, kind: str, order: Order) -> Parts:
@@ -155,7 +155,7 @@ class Workbench:
 def build(common: tuple[Base, Terms], order: Order) -> Candidate:
     """Make a form and make sure it loads and runs one sample."""
     base, terms = common
-    empty = _empty(order, terms)
+    empty = _empty(base, order, terms)
     try:
         candidate = replace(empty, data=form(base, order.recipe))
         candidate.run_one(terms.sample)
@@ -200,6 +200,6 @@ class _Quantized:
         return quantize(data, self.recipe, self.ranges)
 
 
-def _empty(order: Order, terms: Terms) -> Candidate:
+def _empty(base: Base, order: Order, terms: Terms) -> Candidate:
     settings = SessionSettings(terms.threads, config=order.recipe.scheme.session)
-    return Candidate(order.name, order.precision, b"", settings, order.recipe)
+    return Candidate(order.name, order.precision, b"", settings, order.recipe, base.label)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +82,17 @@ class Histogram:
         """Return the middle of every bin, moved inside the range where a bin reaches beyond it."""
         middles = self.edge_low + (np.arange(BINS) + 0.5) * self.width
         return np.clip(middles, self.low, self.high)
+
+    def state(self) -> dict[str, Any]:
+        """Return all there is to know, as plain values and arrays, for `restored`."""
+        return dict(vars(self))
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Histogram:
+        """Return the histogram whose state this is."""
+        histogram = cls()
+        vars(histogram).update(state)
+        return histogram
 
     def update(self, values: Array) -> None:
         """Take in one batch, of any shape, first axis samples; an empty one changes nothing.

@@ -101,3 +101,14 @@ _METHODS: dict[str, Callable[[Histogram], Range]] = {
 
 def _range(histogram: Histogram, method: str) -> Range:
     return _METHODS[chosen_method(histogram) if method == "auto" else method](histogram)
+
+
+def outlier_ratio(histogram: Histogram) -> float | None:
+    """Return the largest magnitude over the one that 99 % of the values stay below; None where that is zero."""
+    if not histogram.counts.any():
+        return None
+    magnitudes = np.abs(histogram.centers)
+    order = np.argsort(magnitudes, kind="stable")
+    below = np.cumsum(histogram.counts[order]) / histogram.counts.sum()
+    typical = float(magnitudes[order][np.searchsorted(below, 0.99)])
+    return max(abs(histogram.low), abs(histogram.high)) / typical if typical > 0 else None

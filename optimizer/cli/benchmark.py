@@ -42,7 +42,7 @@ def benchmark(
 
     subjects = load_subjects(files, SessionSettings(threads), parse.shapes(shapes), batch)
     with shown_progress(Console(stderr=True)) as progress:
-        found = measure(subjects, Plan(rounds=rounds), partial(progress, "timing, interleaved"))
+        found = measure(subjects, Plan(rounds=rounds), threads, partial(progress, "timing, interleaved"))
     if as_json:
         click.echo(json.dumps({**found.as_json(), "threads": threads, "batch": batch}, indent=1))
         return

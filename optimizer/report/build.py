@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -11,8 +10,8 @@ import onnx
 from benchmarks.latency import Interval
 from devices.host import detect
 from edge_runtime.inference.ort import executed_graph
-from edge_runtime.package.manifest import Accuracy
-from optimizer.candidates import Candidate
+from edge_runtime.package.manifest import Accuracy, Manifest
+from optimizer.candidates import Candidate, pareto
 from optimizer.load import count_operators
 from optimizer.report.layers import layers_of
 from optimizer.report.record import (
@@ -47,7 +46,7 @@ def report_of(result: Result) -> Report:
             sha256=manifest.source.model_sha256,
         ),
         target=manifest.target,
-        machine=str(detect()),
+        machine=_machine(manifest),
         label="measured",
         chosen_because=manifest.chosen_because,
         forms=_forms(result),
@@ -61,30 +60,19 @@ def report_of(result: Result) -> Report:
         ranges=evidence.ranges,
         warnings=(*warnings, *result.warnings),
         tools=dict(manifest.source.tools),
-        ledger=evidence.ledger,
+        timings=evidence.timings,
     )
+
+
+def _machine(manifest: Manifest) -> str:
+    """Return what the times were taken on; this machine where there are none."""
+    latency = manifest.variants[0].latency
+    return latency.machine if latency else str(detect())
 
 
 def with_report(result: Result) -> Result:
     """Return the result with its report among the package's members."""
     return replace(result, members={**result.members, MEMBER: encode(report_of(result))})
-
-
-def pareto(forms: Sequence[Form]) -> set[str]:
-    """Return the names of the forms that no other one beats: faster and no worse, or better and no slower."""
-    points = {
-        form.name: (form.milliseconds.value, form.accuracy.loss)
-        for form in forms
-        if form.milliseconds is not None and form.accuracy is not None
-    }
-    known = {name: (x, y) for name, (x, y) in points.items() if x is not None and y is not None}
-    beaten = {
-        name
-        for name, own in known.items()
-        for other in known.values()
-        if other[0] <= own[0] and other[1] <= own[1] and other != own
-    }
-    return set(known) - beaten
 
 
 def _forms(result: Result) -> tuple[Form, ...]:
@@ -106,7 +94,7 @@ def _forms(result: Result) -> tuple[Form, ...]:
         )
         for candidate in result.candidates
     ]
-    front = pareto(forms)
+    front = pareto(result.candidates)
     return tuple(msgspec.structs.replace(form, pareto=form.name in front) for form in forms)
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
 
+from benchmarks.latency import Interval
+from optimizer.account import Account
+from optimizer.calibrate.histogram import Histogram
+from optimizer.calibrate.ranges import chosen_method, outlier_ratio, ranges_of
+from optimizer.candidates import Candidate
 from optimizer.data import Dataset
+from optimizer.graph import WEIGHTED_OPS
 from optimizer.load import LoadedModel, count_operators
-from optimizer.report.record import Data, Kernels, Lint, Options, Range, Repair, Rewrite, Stage
+from optimizer.report.ranges import range_of
+from optimizer.report.record import Data, Kernels, Lint, Options, Range, Repair, Rewrite, Span
 from optimizer.request import Request
-from optimizer.simplify import Simplified
+from optimizer.stopwatch import Timed
+from optimizer.workbench import Base
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class Evidence:
         lint: What in the model costs speed or accuracy.
         repairs: Attempts to win accuracy back, in order.
         ranges: What calibration saw and what was chosen, see `optimizer.report.ranges.range_of`.
-        ledger: Stages and their seconds, in order.
+        timings: Every comparison the result rests on.
         kernels: Form name -> how it is executed, for forms other than the chosen one.
         losses: Layer name -> noise that its rounding alone puts on the outputs.
         gains: Layer name -> milliseconds that it gains in int8.
@@ -47,7 +55,7 @@ class Evidence:
     lint: tuple[Lint, ...] = ()
     repairs: tuple[Repair, ...] = ()
     ranges: tuple[Range, ...] = ()
-    ledger: tuple[Stage, ...] = ()
+    timings: tuple[Timed, ...] = ()
     kernels: Mapping[str, Kernels] = field(default_factory=dict)
     losses: Mapping[str, float] = field(default_factory=dict)
     gains: Mapping[str, float] = field(default_factory=dict)
@@ -57,29 +65,81 @@ class Evidence:
 
 
 def evidence_of(
-    model: LoadedModel, request: Request, simplified: Simplified, reference: float | None, method: str = "minmax"
+    model: LoadedModel, request: Request, account: Account, chosen: Candidate, reference: float | None
 ) -> Evidence:
-    """Return what is known of every optimization.
+    """Return what is known of an optimization.
 
     Args:
         model: The user's model.
         request: What was asked for.
-        simplified: The model after the rewrites.
+        account: How the result came about.
+        chosen: The form inside the package.
         reference: The metric of the user's own model, None where nothing was judged.
-        method: How ranges are read from what calibration sees.
     """
-    graph = onnx.load_model_from_string(simplified.data).graph
+    graph = onnx.load_model_from_string(account.simplified).graph
+    base = next((one for one in account.bases.values() if chosen.base == one.label), None)
     return Evidence(
         opset=model.opset,
-        options=_options(request, reference, method),
+        options=_options(request, reference, chosen),
         data=tuple(_data(request)),
         given=model.operators,
-        simplified=count_operators(graph) if simplified.steps else {},
-        rewrites=tuple(Rewrite(step.name, step.kept, step.note) for step in simplified.steps),
+        simplified=count_operators(graph) if account.rewrites else {},
+        rewrites=tuple(Rewrite(step.name, step.kept, step.note, _span(step.speedup)) for step in account.rewrites),
+        lint=tuple(Lint(found.code, found.what, found.fix) for found in account.findings),
+        repairs=tuple(Repair(one.name, one.kept, one.before, one.after, one.note) for one in account.repairs),
+        ranges=tuple(_ranges(base, chosen)) if base else (),
+        timings=account.timings,
+        losses=account.losses,
+        gains={name: (float32 - int8) / 1000 for name, (float32, int8) in account.costs.items()},
+        outliers=_outliers(base) if base else {},
+        inputs=_inputs(base) if base else {},
+        reasons=_reasons(base, chosen) if base else {},
     )
 
 
-def _options(request: Request, reference: float | None, method: str) -> Options:
+def _ranges(base: Base, chosen: Candidate) -> Iterator[Range]:
+    """Yield what calibration saw and what the chosen form took from it, for every tensor it quantizes."""
+    if chosen.recipe is None:
+        return
+    quantized = {
+        node.input[0]
+        for node in onnx.load_model_from_string(chosen.data).graph.node
+        if node.op_type == "QuantizeLinear"
+    }
+    method = chosen.recipe.method
+    for tensor, histogram in base.histograms.items():
+        if tensor in quantized:
+            low_high = ranges_of({tensor: histogram}, method)[tensor]
+            used = chosen_method(histogram) if method == "auto" else method
+            yield range_of(tensor, histogram, low_high, used)
+
+
+def _layer_inputs(base: Base) -> Iterator[tuple[str, Histogram]]:
+    for node in onnx.load_model_from_string(base.data).graph.node:
+        if node.op_type in WEIGHTED_OPS and node.input[0] in base.histograms:
+            yield node.name, base.histograms[node.input[0]]
+
+
+def _inputs(base: Base) -> dict[str, tuple[float, float]]:
+    return {name: (histogram.low, histogram.high) for name, histogram in _layer_inputs(base)}
+
+
+def _outliers(base: Base) -> dict[str, float]:
+    """Return layer name -> largest magnitude of its input over the one that 99 % of the values stay below."""
+    return {name: ratio for name, histogram in _layer_inputs(base) if (ratio := outlier_ratio(histogram)) is not None}
+
+
+def _reasons(base: Base, chosen: Candidate) -> dict[str, str]:
+    kept = set(chosen.recipe.keep_float) if chosen.recipe else set()
+    return {name: reason for name, reason in base.protected.items() if name in kept}
+
+
+def _span(speedup: Interval | None) -> Span | None:
+    return None if speedup is None else Span(speedup.value, speedup.low, speedup.high)
+
+
+def _options(request: Request, reference: float | None, chosen: Candidate) -> Options:
+    method = chosen.recipe.method if chosen.recipe else request.method
     return Options(
         metric=request.metric.name,
         higher_is_better=request.metric.higher_is_better,
@@ -89,7 +149,7 @@ def _options(request: Request, reference: float | None, method: str) -> Options:
         confidence=request.confidence,
         effort=request.effort,
         method=method if request.calibration is not None else "none, without calibration data",
-        threads=request.threads,
+        threads=chosen.settings.threads,
     )
 
 

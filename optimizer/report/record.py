@@ -17,6 +17,7 @@ import msgspec
 from edge_runtime.errors import BadInput
 from edge_runtime.package.archive import Package
 from edge_runtime.package.manifest import Label
+from optimizer.stopwatch import Timed
 
 MEMBER = "report.json"
 SCHEMA = 1
@@ -228,13 +229,6 @@ class Range(msgspec.Struct, frozen=True):
     method: str
 
 
-class Stage(msgspec.Struct, frozen=True):
-    """One stage of the optimization and the seconds it took."""
-
-    name: str
-    seconds: Number
-
-
 class Report(msgspec.Struct, frozen=True):
     """The whole account of one optimization; `label` says how all its times came about."""
 
@@ -255,7 +249,7 @@ class Report(msgspec.Struct, frozen=True):
     ranges: tuple[Range, ...] = ()
     warnings: tuple[str, ...] = ()
     tools: dict[str, str] = {}
-    ledger: tuple[Stage, ...] = ()
+    timings: tuple[Timed, ...] = ()
 
     @property
     def chosen(self) -> Form | None:

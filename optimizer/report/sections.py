@@ -200,14 +200,10 @@ def _environment(report: Report) -> Markup:
     pairs += [(data.role, f"{data.source}, {data.samples} samples, sha256 {data.sha256}") for data in report.data]
     pairs.append(("tools", ", ".join(f"{name} {version}" for name, version in sorted(report.tools.items())) or UNKNOWN))
     listed = [part for key, value in pairs for part in (tag("dt", key), tag("dd", value))]
-    stages = [[stage.name, number(stage.seconds)] for stage in report.ledger]
-    total = sum(stage.seconds or 0.0 for stage in report.ledger)
-    ledger = [table(["stage", "seconds"], [*stages, ["all", number(total)]], (1,))] if stages else []
     labels = [part for key, value in LABELS.items() for part in (tag("dt", key), tag("dd", value))]
     return _section(
         "How it was made",
         tag("dl", *listed),
-        *ledger,
         _note("What the four labels of a number mean; no number for a device stands without one:"),
         tag("dl", *labels),
     )
