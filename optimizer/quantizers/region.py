@@ -162,7 +162,7 @@ def gated_blocks(wiring: Wiring) -> frozenset[str]:
 
 
 def _chain(wiring: Wiring, end: str, start: str) -> list[str]:
-    """Return the nodes from one tensor to another through elementwise operators with constants; none if there is no way."""
+    """Return the elementwise nodes with constants that lead from one tensor to another; none if no such way does."""
     chain: list[str] = []
     while end != start:
         node = wiring.producers.get(end)
