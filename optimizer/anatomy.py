@@ -119,7 +119,7 @@ def _shapes(model: onnx.ModelProto) -> _Shapes:
 
 def _sort(graph: onnx.GraphProto) -> None:
     """Bring nodes into the order they run in: shapes are inferred in one pass, and quantizers append their nodes."""
-    made = {name for node in graph.node for name in node.output}
+    made = {name for node in graph.node for name in node.output} - {""}  # an output left out has no name
     waiting, ordered = list(graph.node), []
     while waiting:
         ready = [node for node in waiting if not made.intersection(node.input)]
@@ -127,7 +127,8 @@ def _sort(graph: onnx.GraphProto) -> None:
             return
         ordered += ready
         made.difference_update(name for node in ready for name in node.output)
-        waiting = [node for node in waiting if made.intersection(node.output)]
+        done = {id(node) for node in ready}
+        waiting = [node for node in waiting if id(node) not in done]
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
     del graph.node[:]
     graph.node.extend(copies)

@@ -32,3 +32,9 @@ def test_the_continuous_check_has_mosquitto() -> None:
     """There, broker tests must run against mosquitto, not against the embedded fallback."""
     assert shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
     assert shutil.which("mosquitto_sub")
+
+
+@pytest.mark.skipif("CI" not in os.environ, reason="holds for the continuous check only (CI is not set)")
+def test_the_continuous_check_has_a_browser() -> None:
+    """There, the report's page must be opened, not skipped."""
+    assert shutil.which("chromium")

@@ -90,7 +90,9 @@ def outcome(report: Report, form: Form) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield rows as lines whose columns stand below each other; the last column is as long as it is."""
+    """Yield rows, the first of them headings, as aligned lines; columns of which nothing is known are left out."""
+    shown = [i for i in range(len(rows[0])) if len(rows) < 2 or any(row[i] != UNKNOWN for row in rows[1:])]
+    rows = [[row[i] for i in shown] for row in rows]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]) - 1)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]

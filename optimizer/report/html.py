@@ -67,7 +67,8 @@ def _figures(report: Report, chosen: Form) -> Iterator[Markup]:
         return
     budget = f", budget {report.options.budget}" if report.options else ""
     lost = f"loss {loss(found.loss)} ({loss(found.loss_low)} to {loss(found.loss_high)}){budget}"
-    more = join([f"float32 {number(found.reference, 4)}; {found.samples} samples", lost], "<br>")
+    against = f"float32 {number(found.reference, 4)}; {found.samples} samples"
+    more = join([tag("div", against), tag("div", lost)])
     yield _figure(found.metric, number(found.value, 4), more)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 
 class Markup(str):
@@ -35,27 +36,28 @@ def tag(name: str, /, *children: str, **attributes: object) -> Markup:
     return Markup(f"<{name}{written}>{join(children)}</{name}>")
 
 
-def join(parts: Iterable[str], between: str = "") -> Markup:
-    """Return parts one after the other, text among them escaped; `between` is markup."""
-    return Markup(between.join(part if isinstance(part, Markup) else html.escape(part) for part in parts))
+def join(parts: Iterable[str]) -> Markup:
+    """Return parts one after the other, text among them escaped."""
+    return Markup("".join(part if isinstance(part, Markup) else html.escape(part) for part in parts))
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[int] = ()) -> Markup:
-    """Return a table; the columns whose index is in `numeric` are set to the right. A row may be a `tag` already."""
-    right = set(numeric)
-    head = [tag("th", text, class_="number" if index in right else None) for index, text in enumerate(headings)]
-    body = [row if isinstance(row, Markup) else table_row(row, right) for row in rows]
-    return tag("div", tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body)), class_="scroll")
+@dataclass(frozen=True)
+class Row:
+    """Cells of one table row, and a class where the row is to look different."""
+
+    cells: Sequence[str]
+    class_: str | None = None
 
 
-def table_row(cells: Sequence[str], numeric: Iterable[int] = (), class_: str | None = None) -> Markup:
-    """Return one row, for tables whose rows differ in class."""
-    right = set(numeric)
-    return tag(
-        "tr",
-        *(tag("td", cell, class_="number" if index in right else None) for index, cell in enumerate(cells)),
-        class_=class_,
-    )
+def table(headings: Sequence[str], rows: Sequence[Row], numeric: Iterable[int] = ()) -> Markup:
+    """Return a table; columns of which nothing is known are left out, those in `numeric` are set to the right."""
+    shown = [i for i in range(len(headings)) if not rows or any(row.cells[i] != UNKNOWN for row in rows)]
+    classes = dict.fromkeys(numeric, "number")
+    head = tag("tr", *(tag("th", headings[i], class_=classes.get(i)) for i in shown))
+    body = [
+        tag("tr", *(tag("td", row.cells[i], class_=classes.get(i)) for i in shown), class_=row.class_) for row in rows
+    ]
+    return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="scroll")
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -14,7 +14,7 @@ from optimizer.report.record import Form, Layer, Number, Options, Range, Report,
 MOST_LAYERS = 24
 MOST_RANGES = 8
 _WIDTH, _HEIGHT = 920.0, 400.0
-_LABEL_WIDTH, _LABEL_HEIGHT = 15.0, 12.0
+_LETTER_WIDTH, _LABEL_HEIGHT = 7.5, 12.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64.0, 790.0, 34.0, 344.0
 
 
@@ -188,14 +188,14 @@ def _kind(form: Form) -> str:
 
 def _labels(marks: Sequence[tuple[float, float, _Point]]) -> Markup:
     """Return the forms' numbers beside their marks, each moved up until it covers no other."""
-    placed: list[tuple[float, float]] = []
+    placed: list[tuple[float, float, float]] = []
     texts = []
     for at, top, point in sorted(marks, key=lambda mark: (not mark[2].form.chosen, mark[0])):
-        x, y = at + 9, top - 8
-        while any(abs(x - other[0]) < _LABEL_WIDTH and abs(y - other[1]) < _LABEL_HEIGHT for other in placed):
-            y -= _LABEL_HEIGHT
-        placed.append((x, y))
         text = f"{point.index} chosen" if point.form.chosen else str(point.index)
+        x, y, end = at + 9, top - 8, at + 9 + _LETTER_WIDTH * len(text)
+        while any(x < right and left < end and abs(y - other) < _LABEL_HEIGHT for left, right, other in placed):
+            y -= _LABEL_HEIGHT
+        placed.append((x, end, y))
         texts.append(tag("text", text, x=x, y=y, class_=f"mark-text {_kind(point.form)}"))
     return join(texts)
 

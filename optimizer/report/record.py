@@ -22,6 +22,7 @@ from optimizer.stopwatch import Timed
 MEMBER = "report.json"
 SCHEMA = 1
 BINS = 64
+_EXACT = 2**53
 _DIGITS = 7  # significant digits of a float32; more would only make the file larger
 
 Number: TypeAlias = float | None  # None where unknown or not finite
@@ -318,7 +319,11 @@ class _Header(msgspec.Struct):
 def _stable(value: Any) -> Any:
     """Return plain values with floats rounded and those that JSON cannot hold as None."""
     if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+        if not math.isfinite(value):
+            return None
+        rounded = float(f"{value:.{_DIGITS}g}")
+        # 1 and 1.0 are equal, so they are written alike; beyond 2**53 a float is no exact count.
+        return int(rounded) if rounded.is_integer() and abs(rounded) < _EXACT else rounded
     if isinstance(value, dict):
         return {key: _stable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from optimizer.report import plots
 from optimizer.report.explain import outcome
-from optimizer.report.markup import UNKNOWN, Markup, join, loss, number, size, table, table_row, tag
+from optimizer.report.markup import UNKNOWN, Markup, Row, join, loss, number, size, table, tag
 from optimizer.report.ranges import clipped_share
 from optimizer.report.record import Range, Report, Span
 
@@ -75,7 +75,7 @@ def _forms(report: Report) -> Markup:
             outcome(report, form),
         ]
         class_ = "chosen" if form.chosen else "out" if form.rejected else None
-        rows.append(table_row(cells, (0, 2, 3, 4, 5, 6, 7), class_))
+        rows.append(Row(cells, class_))
     title = f"Forms tried: {len(report.forms)}"
     note = (
         f"Times are {report.label}, interleaved, on {report.machine}, with 95 % intervals. int / float / conv.:"
@@ -99,22 +99,23 @@ def _layers(report: Report) -> Iterator[Markup]:
     measured = sum(layer.loss is not None for layer in report.layers)
     figure = []
     if plot is not None:
-        shown = (
-            f"The {plots.MOST_LAYERS} that lose most of {measured} measured. " if measured > plots.MOST_LAYERS else ""
-        )
+        most = plots.MOST_LAYERS
+        shown = f"The {most} that lose most, of {measured} measured. " if measured > most else ""
         text = "Loss: mean squared change of the outputs as a share of their variance, with this layer alone in int8."
         figure = [tag("figure", plot), _note(f"{shown}{text} Coloured: int8 in the chosen form; grey: float.")]
     rows = [
-        [
-            tag("code", layer.name or "(without name)"),
-            layer.operator,
-            layer.precision,
-            number(layer.loss),
-            number(layer.milliseconds),
-            number(layer.outlier_ratio),
-            f"{number(layer.low)} to {number(layer.high)}" if layer.low is not None else UNKNOWN,
-            layer.reason,
-        ]
+        Row(
+            [
+                tag("code", layer.name or "(without name)"),
+                layer.operator,
+                layer.precision,
+                number(layer.loss),
+                number(layer.milliseconds),
+                number(layer.outlier_ratio),
+                f"{number(layer.low)} to {number(layer.high)}" if layer.low is not None else UNKNOWN,
+                layer.reason,
+            ]
+        )
         for layer in report.layers
     ]
     headings = ["layer", "operator", "precision", "loss alone", "ms gained", "outlier ratio", "input range", "why"]
@@ -150,9 +151,8 @@ def _repairs(report: Report) -> Iterator[Markup]:
     if not report.repairs:
         return
     rows = [
-        table_row(
+        Row(
             [str(index), step.step, loss(step.before), loss(step.after), _kept(kept=step.kept), step.note],
-            (0, 2, 3),
             None if step.kept else "out",
         )
         for index, step in enumerate(report.repairs, 1)
@@ -167,7 +167,7 @@ def _kept(*, kept: bool) -> str:
 
 def _lint(report: Report) -> Iterator[Markup]:
     if report.lint:
-        rows = [[tag("code", found.code), found.what, found.fix] for found in report.lint]
+        rows = [Row([tag("code", found.code), found.what, found.fix]) for found in report.lint]
         yield _section("Findings in the model", table(["code", "what was found", "what helps"], rows))
 
 
@@ -175,9 +175,7 @@ def _rewrites(report: Report) -> Iterator[Markup]:
     if not report.rewrites:
         return
     rows = [
-        table_row(
-            [step.name, _kept(kept=step.kept), _span(step.speedup), step.note], (2,), None if step.kept else "out"
-        )
+        Row([step.name, _kept(kept=step.kept), _span(step.speedup), step.note], None if step.kept else "out")
         for step in report.rewrites
     ]
     yield _section("Rewrites of the graph", table(["rewrite", "outcome", "speed-up alone", "note"], rows, (2,)))
@@ -188,10 +186,10 @@ def _operators(report: Report) -> Iterator[Markup]:
     names = sorted({name for column in columns for name in column}, key=lambda name: (-columns[0].get(name, 0), name))
     if not names:
         return
-    rows = [[name, *(str(column[name]) if name in column else "" for column in columns)] for name in names]
+    rows = [Row([name, *(str(column[name]) if name in column else "" for column in columns)]) for name in names]
     totals = ["all", *(str(sum(column.values())) if column else UNKNOWN for column in columns)]
     headings = ["operator", "as given", "simplified", "chosen, as executed here"]
-    body = table(headings, [*rows, table_row(totals, (1, 2, 3), "chosen")], (1, 2, 3))
+    body = table(headings, [*rows, Row(totals, "chosen")], (1, 2, 3))
     yield _section("Operators", body, _note("As executed: after onnxruntime's own fusions on the machine named above."))
 
 
