@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from edge_runtime.errors import BadInput
-from edge_runtime.inference.engine import Array, Tensor
+from edge_runtime.inference.engine import Array, SampleArray, SampleFeeds, Tensor
 from edge_runtime.inference.preprocess import Preprocess
 from optimizer import data_sources
+from optimizer.lazy_arrays import IN_MEMORY_BYTES, MappedArray, blocks
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Samples for every input of a model, ready to run, and their labels.
 
+    It can be pickled: arrays in memory by value; where one is on disk, as the call of `load_dataset` that made it, so
+    the other process opens, or makes, the files again.
+
     Attributes:
-        feeds: Input name -> array with all samples along its first axis, preprocessed, in the model's dtype.
+        feeds: Input name -> array with all samples along its first axis, preprocessed, in the model's dtype. It is in
+            memory below `IN_MEMORY_BYTES`, else each slice ``start:stop`` is read and preprocessed when asked for.
         labels: One label per sample, or None.
         source: Where the samples came from, as the user wrote it.
         ignored: Names of arrays in the source that no input or label uses.
+        reload: Makes this dataset again, in this process or another; None where it was made from arrays.
     """
 
-    feeds: dict[str, Array]
+    feeds: SampleFeeds
     labels: Array | None
     source: str
     ignored: tuple[str, ...] = ()
+    reload: Callable[[], Dataset] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(next(iter(self.feeds.values())))
@@ -46,37 +53,58 @@ class Dataset:
         named = [*sorted(self.feeds.items()), *([("labels", self.labels)] if self.labels is not None else [])]
         for name, array in named:
             digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+            for _, part in blocks(array):
+                digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.reload is not None and not all(isinstance(array, np.ndarray) for array in self.feeds.values()):
+            return _made_again, (self.reload,)
+        return Dataset, (self.feeds, self.labels, self.source, self.ignored, self.reload)
 
-def load_dataset(spec: str, inputs: Sequence[Tensor], preprocess: Preprocess) -> Dataset:
+
+def _made_again(reload: Callable[[], Dataset]) -> Dataset:
+    return reload()
+
+
+def load_dataset(
+    spec: str, inputs: Sequence[Tensor], preprocess: Preprocess, in_memory: int = IN_MEMORY_BYTES
+) -> Dataset:
     """Read what `spec` names and check it against the model's inputs.
 
     Args:
         spec: An .npz, .npy or .csv file, a folder of images, or ``module:function``.
         inputs: The model's inputs.
         preprocess: Applied to every floating-point input.
+        in_memory: Inputs of fewer bytes are held in memory, preprocessed; larger ones are read when they are used.
 
     Raises:
         BadInput: E-DATA-… naming what is wrong; nothing is guessed, cut or filled in.
+        EnvironmentFault: E-FILE-WRITE, there is no room for a temporary file.
     """
-    arrays, labels = data_sources.read(spec, inputs)
-    return dataset_from_arrays(arrays, labels, inputs, preprocess, spec)
+    arrays, labels = data_sources.read(spec, inputs, in_memory)
+    dataset = dataset_from_arrays(arrays, labels, inputs, preprocess, spec, in_memory)
+    return replace(dataset, reload=partial(load_dataset, spec, tuple(inputs), preprocess, in_memory))
 
 
 def dataset_from_arrays(
-    arrays: Mapping[str, Array], labels: Array | None, inputs: Sequence[Tensor], preprocess: Preprocess, source: str
+    arrays: SampleFeeds,
+    labels: Array | None,
+    inputs: Sequence[Tensor],
+    preprocess: Preprocess,
+    source: str,
+    in_memory: int = IN_MEMORY_BYTES,
 ) -> Dataset:
     """Check arrays against the model's inputs and return them as a dataset; see `load_dataset` for errors."""
-    named = _match_inputs(dict(arrays), inputs, source)
+    named = _match_inputs(arrays, inputs, source)
     ignored = tuple(sorted(set(arrays) - set(named) - {"x"}))
-    feeds = {t.name: _checked(named[t.name], t, preprocess, source) for t in inputs}
+    feeds = {t.name: _checked(named[t.name], t, preprocess, source, in_memory) for t in inputs}
     lengths = {name: len(array) for name, array in feeds.items()}
     if len(set(lengths.values())) > 1:
         raise _bad(
             "E-DATA-LENGTH", f"{source}: the inputs have different numbers of samples: {lengths}", "make them equal"
         )
+    labels = np.atleast_1d(labels) if labels is not None else None
     if labels is not None and len(labels) != next(iter(lengths.values())):
         raise _bad(
             "E-DATA-LABELS",
@@ -86,7 +114,7 @@ def dataset_from_arrays(
     return Dataset(feeds, labels, source, ignored)
 
 
-def _match_inputs(arrays: dict[str, Array], inputs: Sequence[Tensor], source: str) -> dict[str, Array]:
+def _match_inputs(arrays: Mapping[str, SampleArray], inputs: Sequence[Tensor], source: str) -> dict[str, SampleArray]:
     if len(inputs) == 1 and "x" in arrays and inputs[0].name not in arrays:
         return {inputs[0].name: arrays["x"]}
     missing = [tensor.name for tensor in inputs if tensor.name not in arrays]
@@ -99,7 +127,7 @@ def _match_inputs(arrays: dict[str, Array], inputs: Sequence[Tensor], source: st
     return {tensor.name: arrays[tensor.name] for tensor in inputs}
 
 
-def _checked(array: Array, tensor: Tensor, preprocess: Preprocess, source: str) -> Array:
+def _checked(array: SampleArray, tensor: Tensor, preprocess: Preprocess, source: str, in_memory: int) -> SampleArray:
     """Return the array preprocessed and in the input's dtype; numbers are widened, never narrowed or parsed."""
     place = f"{source}, input {tensor.name}"
     if array.ndim == 0 or len(array) == 0:
@@ -107,14 +135,31 @@ def _checked(array: Array, tensor: Tensor, preprocess: Preprocess, source: str) 
     wanted = np.dtype(tensor.dtype)
     _check_dtype(array, wanted, place)
     _check_shape(array, tensor, place)
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        first = int(np.argwhere(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))[0, 0])
-        raise _bad("E-DATA-NOT-FINITE", f"{place}: sample {first} holds NaN or infinity", "repair or drop such samples")
-    processed = preprocess.apply(array) if np.issubdtype(wanted, np.floating) else array
-    return processed.astype(wanted)
+    prepared = MappedArray(array, partial(_prepare, preprocess=preprocess, dtype=wanted), wanted)
+    _check_finite(array, prepared, place)
+    small = int(np.prod(array.shape, dtype=object)) * wanted.itemsize < in_memory
+    return prepared[: len(prepared)] if small else prepared
 
 
-def _check_dtype(array: Array, wanted: np.dtype[Any], place: str) -> None:
+def _prepare(samples: Array, preprocess: Preprocess, dtype: np.dtype[Any]) -> Array:
+    processed = preprocess.apply(samples) if np.issubdtype(dtype, np.floating) else samples
+    with np.errstate(over="ignore"):  # too large for the dtype becomes infinite, which is refused by name
+        return processed.astype(dtype)
+
+
+def _check_finite(array: SampleArray, prepared: MappedArray, place: str) -> None:
+    """Refuse NaN and infinity, be they stored or come about in preparing; also reads every value once."""
+    for start, part in blocks(array):
+        for values in (part, prepared.function(part)):
+            if not np.issubdtype(values.dtype, np.floating) or np.isfinite(values).all():
+                continue
+            first = start + int(np.argwhere(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0, 0])
+            raise _bad(
+                "E-DATA-NOT-FINITE", f"{place}: sample {first} holds NaN or infinity", "repair or drop such samples"
+            )
+
+
+def _check_dtype(array: SampleArray, wanted: np.dtype[Any], place: str) -> None:
     """Allow integers for floats and any float for a float; a float for an integer input would lose its fraction."""
     numeric = np.issubdtype(array.dtype, np.number) and not np.issubdtype(array.dtype, np.complexfloating)
     numeric = numeric or array.dtype == np.bool_
@@ -127,7 +172,7 @@ def _check_dtype(array: Array, wanted: np.dtype[Any], place: str) -> None:
         )
 
 
-def _check_shape(array: Array, tensor: Tensor, place: str) -> None:
+def _check_shape(array: SampleArray, tensor: Tensor, place: str) -> None:
     expected = tensor.shape[1:]
     fits = len(array.shape) == len(tensor.shape) and all(
         isinstance(want, str) or want == have for want, have in zip(expected, array.shape[1:], strict=True)

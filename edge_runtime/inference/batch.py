@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edge_runtime.inference.engine import Array, Engine, Feeds
+from edge_runtime.inference.engine import Array, Engine, SampleArray, SampleFeeds
 
 
 def batch_size_of(engine: Engine, wanted: int) -> int:
@@ -15,22 +15,26 @@ def batch_size_of(engine: Engine, wanted: int) -> int:
     return int(fixed[0]) if fixed else wanted
 
 
-def batches(feeds: Feeds, size: int) -> Iterator[dict[str, Array]]:
+def batches(feeds: SampleFeeds, size: int) -> Iterator[dict[str, Array]]:
     """Cut arrays of many samples into batches of at most `size`; inputs without a batch dimension go along whole."""
     for start in range(0, count_samples(feeds), size):
-        yield {name: array[start : start + size] if array.ndim else array for name, array in feeds.items()}
+        yield {name: _part(array, start, start + size) for name, array in feeds.items()}
 
 
-def count_samples(feeds: Feeds) -> int:
+def _part(array: SampleArray, start: int, stop: int) -> Array:
+    return array if isinstance(array, np.ndarray) and not array.ndim else array[start:stop]
+
+
+def count_samples(feeds: SampleFeeds) -> int:
     """Return the length of the first axis, 1 where no input has one."""
     return max((len(array) for array in feeds.values() if array.ndim), default=1)
 
 
-def run_all(engine: Engine, feeds: Feeds, wanted: int = 32) -> dict[str, Array]:
+def run_all(engine: Engine, feeds: SampleFeeds, wanted: int = 32) -> dict[str, Array]:
     """Run all samples (first axis) through the engine and return the outputs joined along the first axis.
 
     Where the model fixes its batch, the last one is filled up by repeating its final sample, and the surplus outputs
-    are dropped.
+    are dropped. Inputs are asked for one batch at a time, so those on disk never lie in memory as a whole.
 
     Args:
         engine: Any engine.
@@ -40,7 +44,7 @@ def run_all(engine: Engine, feeds: Feeds, wanted: int = 32) -> dict[str, Array]:
     Arrays of different lengths (a recurrent state beside a signal) have no common sample axis and run as one batch.
     """
     if len({len(array) for array in feeds.values() if array.ndim}) != 1:
-        return engine.run(feeds)
+        return engine.run({name: _part(array, 0, len(array) if array.ndim else 0) for name, array in feeds.items()})
     size = batch_size_of(engine, wanted)
     must_fill = any(tensor.shape and not tensor.has_dynamic_batch() for tensor in engine.inputs)
     collected: dict[str, list[Array]] = {}

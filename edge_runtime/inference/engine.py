@@ -13,6 +13,31 @@ Array: TypeAlias = NDArray[Any]
 Feeds: TypeAlias = Mapping[str, Array]
 
 
+class SampleArray(Protocol):
+    """Samples along a first axis: an array in memory, or one that reads each slice from disk when it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of all axes, the samples' first."""
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the numbers that a slice holds."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def __getitem__(self, key: slice, /) -> Array:
+        """Return the samples of a slice ``start:stop`` in memory."""
+
+
+SampleFeeds: TypeAlias = Mapping[str, SampleArray]
+
+
 class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Name, numpy dtype name and shape of a model's input or output.
 
