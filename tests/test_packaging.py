@@ -1,4 +1,4 @@
-"""The wheel: exactly the four packages, with their data, and small."""
+"""The wheel: exactly the four packages, with their data and without development tools, and small."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 from edge_runtime.cli.group import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
+DEVELOPMENT = "benchmarks/peers/"
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +45,18 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
         for file in (ROOT / package).rglob("*")
         if file.is_file() and (file.suffix in {".py", ".toml", ".onnx"} or file.name == "py.typed")
     }
+    shipped = {name for name in files if not name.startswith(DEVELOPMENT)}
     with zipfile.ZipFile(wheel) as archive:
-        assert files - set(archive.namelist()) == set()
+        held = set(archive.namelist())
+    assert shipped - held == set()
     assert {"edge_runtime/py.typed", "optimizer/demo/bearing_cnn.onnx"} < files
+
+
+def test_development_tools_stay_out_of_the_wheel(wheel: Path) -> None:
+    """What compares edgeopt with other tools is in the repository and in no user's site-packages."""
+    assert (ROOT / DEVELOPMENT).is_dir()
+    with zipfile.ZipFile(wheel) as archive:
+        assert [name for name in archive.namelist() if name.startswith(DEVELOPMENT)] == []
 
 
 def test_the_wheel_is_small(wheel: Path) -> None:
