@@ -16,6 +16,7 @@ from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Dynamic, Scheme
 
 _EVALUATION_BATCH = 32
+_AS_GOOD = 1.02  # speeds closer than this are told apart by size
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,17 @@ def gate(candidate: Candidate) -> Candidate:
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the fastest candidate that is in; where nothing is faster than the user's own, the smallest."""
+    """Return the best form that is in: the fastest, and of those as good as the fastest the smallest.
+
+    Where nothing is faster than the user's own model, the smallest quantized form, and the user's own without one.
+    """
     accepted = [candidate for candidate in candidates if not candidate.rejected]
-    return max(accepted, key=_rank)
+    faster = [one for one in accepted if one.speedup is not None and verdict(one.speedup) == "faster"]
+    if faster:
+        fastest = max(one.speed for one in faster)
+        return min((one for one in faster if one.speed * _AS_GOOD >= fastest), key=lambda one: len(one.data))
+    quantized = [one for one in accepted if one.scheme is not None]
+    return min(quantized, key=lambda one: len(one.data)) if quantized else accepted[0]
 
 
 def pareto(candidates: Sequence[Candidate]) -> frozenset[str]:
@@ -130,10 +139,3 @@ def _dominates(one: Candidate, other: Candidate) -> bool:
 
 def _known_loss(candidate: Candidate) -> float:
     return candidate.accuracy.loss if candidate.accuracy else 0.0
-
-
-def _rank(candidate: Candidate) -> tuple[bool, bool, float]:
-    """Order by what a form gains: speed, else size, else nothing; and inside that by speed."""
-    faster = candidate.speedup is not None and verdict(candidate.speedup) == "faster"
-    smaller = candidate.scheme is not None
-    return faster, smaller, candidate.speedup.value if candidate.speedup else 1.0

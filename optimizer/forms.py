@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from benchmarks.latency import Plan
+from devices import profile
 from edge_runtime.inference.engine import Feeds
 from optimizer.account import Account
 from optimizer.bases import observed
@@ -79,9 +80,11 @@ class Shop:
     ) -> tuple[list[Candidate], Account]:
         """Add the static forms of every base; repairs and losses told are those of the base searched last."""
         bases = {}
+        shapes = {name: array.shape for name, array in self.terms.sample.items()}
+        kernels = profile.load(profile.LOCAL).int8_kernels  # where forms are timed, whatever they are for
         for label, one in data.items():
             bases[label] = self._observed(label, one)
-            costs = layer_costs(one, self.terms.sample)
+            costs = layer_costs(one, shapes, kernels)
             found = self._search(bases[label], costs)
             forms = [*forms, *found.forms]
             account = replace(

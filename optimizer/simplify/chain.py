@@ -26,6 +26,8 @@ class Step:
     name: str
     kept: bool
     note: str
+    speedup: object = None
+    wrong: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from models import images, residual_convnet
 
 from benchmarks.latency import Interval
 from edge_runtime.inference.ort import SessionSettings
-from optimizer.candidates import Candidate, build, choose, gate
+from optimizer.candidates import Candidate, choose, gate, noise_in, pareto
 from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Dynamic, Int8Static, Int8Weights, Scheme
 
 
 def _candidate(name: str, scheme: Scheme | None, low: float, value: float, high: float) -> Candidate:
     speed = Interval(value, low, high)
-    return Candidate(name, name, b"model", SessionSettings(), scheme, milliseconds=speed, speedup=speed)
+    recipe = Recipe(scheme) if scheme else None
+    return Candidate(name, name, b"model", SessionSettings(), recipe, milliseconds=speed, speedup=speed)
 
 
 OWN = _candidate("fp32", None, 1.0, 1.0, 1.0)
@@ -47,21 +48,31 @@ def test_the_first_reason_stays() -> None:
     assert gate(out).rejected == "outside the budget"
 
 
-def test_the_fastest_quantized_form_wins() -> None:
+def test_the_fastest_form_wins() -> None:
     """Speed comes before size, size before nothing; the user's own model is the last resort."""
     static = _candidate("static", Int8Static(), 1.2, 1.4, 1.5)
     dynamic = _candidate("dynamic", Int8Dynamic(), 1.5, 1.9, 2.1)
     weights = _candidate("weights", Int8Weights(), 0.99, 1.0, 1.01)
-    simplified = _candidate("simplified", None, 1.01, 1.05, 1.1)
-    assert choose([OWN, simplified, static, dynamic, weights]) is dynamic
-    assert choose([OWN, simplified, weights]) is weights
-    assert choose([OWN, simplified]) is simplified
+    rewritten = _candidate("rewritten", None, 1.4, 1.5, 1.6)
+    same = _candidate("simplified", None, 0.99, 1.01, 1.1)
+    smaller = replace(_candidate("smaller", Int8Static(), 1.4, 1.49, 1.6), data=b"m")
+    assert choose([OWN, rewritten, static, dynamic, weights]) is dynamic
+    assert choose([OWN, rewritten, static, weights]) is rewritten
+    assert choose([OWN, rewritten, smaller]) is smaller
+    assert choose([OWN, gate(same), weights]) is weights
     assert choose([OWN]) is OWN
 
 
-def test_a_form_that_cannot_be_built_is_a_rejected_candidate() -> None:
-    """Static quantization without ranges fails inside onnxruntime; the work goes on without it and says why."""
-    data, sample = residual_convnet().SerializeToString(), {"x": images(1)}
-    broken = build(data, Recipe(Int8Static()), {"x": (0.0, 1.0)}, 1, sample)
-    assert broken.rejected is not None
-    assert broken.data == b""
+def test_pareto_keeps_what_nothing_beats_in_everything() -> None:
+    """Faster, more accurate or smaller is enough to stay; worse in all of it is not."""
+    fast = replace(_candidate("fast", Int8Static(), 1.9, 2.0, 2.1), data=b"12345")
+    small = replace(_candidate("small", Int8Weights(), 0.9, 1.0, 1.1), data=b"1")
+    beaten = replace(_candidate("beaten", Int8Static(), 1.4, 1.5, 1.6), data=b"123456")
+    assert pareto([replace(OWN, data=b"1234567"), fast, small, beaten]) == {"fast", "small"}
+
+
+@pytest.mark.parametrize(("scale", "noise"), [(0.0, 0.0), (0.1, 0.01), (1.0, 1.0)])
+def test_noise_is_a_share_of_the_signal(scale: float, noise: float) -> None:
+    """0 is no loss; 1 is a difference as large as the signal itself."""
+    reference = np.tile([1.0, -1.0], 50).astype(np.float32)
+    assert noise_in(reference * (1 + scale), reference) == pytest.approx(noise, rel=1e-5)

@@ -1,0 +1,3 @@
+"""stub"""
+from optimizer.simplify import Simplified
+def speed_up(data, feeds, faster, progress): return Simplified(data, ())
