@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import TypeAlias
 
 from benchmarks.latency import Interval, Plan, Run, compare, verdict
@@ -83,6 +84,8 @@ def judge(candidate: Candidate, by: Judge | None, budget: Budget) -> Candidate:
     batch = 1 if isinstance(candidate.scheme, Int8Dynamic) else _EVALUATION_BATCH
     accuracy = by.evaluate(candidate.engine(), batch)
     judged = replace(candidate, accuracy=accuracy)
+    if not isfinite(accuracy.value):
+        return replace(judged, rejected=f"E-METRIC-NAN: its {accuracy.metric} is {accuracy.value}, no number")
     loss = accuracy.loss_high if budget.certain else accuracy.loss
     if candidate.scheme is None or budget.is_met(by.metric, loss, accuracy.reference):
         return judged

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 
 from benchmarks.inputs import synthetic_feeds
 from devices import profile
@@ -13,6 +14,7 @@ from edge_runtime.inference.batch import batch_size_of
 from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from optimizer.audit import audit
+from optimizer.budget import nearest_budget
 from optimizer.calibrate.observe import observe_ranges
 from optimizer.candidates import Candidate, Ranges, build, choose, gate, judge, time_all
 from optimizer.caveats import caveats
@@ -53,11 +55,11 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     candidates = [own, *(gate(candidate) for candidate in others)]
     chosen = choose(candidates)
     if request.require_int8 and chosen.scheme is None:
-        raise _int8_missing(candidates, nothing)
+        raise _int8_missing(candidates, nothing, request)
     choice = Choice(chosen, candidates, _reason(chosen, original.name, nothing))
     manifest, members = seal(model, choice, sample, request)
     executed = audit(chosen.data, chosen.settings)
-    warnings = caveats(model, chosen, simplified.steps, request)
+    warnings = (*caveats(model, chosen, simplified.steps, request), *(by.doubts() if by else ()))
     return Result(manifest, members, chosen, tuple(candidates), model.file_bytes, executed, warnings)
 
 
@@ -140,10 +142,29 @@ def _reason(chosen: Candidate, original: str, nothing: str | None) -> str:
     return f"fastest form inside the budget: {speedup:.2f} x float32"
 
 
-def _int8_missing(candidates: list[Candidate], nothing: str | None) -> BudgetNotMet:
+def _int8_missing(candidates: list[Candidate], nothing: str | None, request: Request) -> BudgetNotMet:
     reasons = "; ".join(f"{c.name}: {c.rejected}" for c in candidates if c.scheme is not None)
+    nearest = _nearest(candidates, request)
     return BudgetNotMet(
         "E-BUDGET-INT8",
         f"no int8 form came through: {nothing or reasons or 'the target has no int8 kernels'}",
-        "allow more with --max-drop, give more calibration data, or drop --require int8 to get float32",
+        f"{nearest or 'allow more with --max-drop'}, give more calibration data, or drop --require int8 to get float32",
     )
+
+
+def _nearest(candidates: Sequence[Candidate], request: Request) -> str | None:
+    """Return the option that lets the int8 form in that lost least, None where the budget kept none out."""
+    budget, metric = request.budget, request.metric
+    lost = []
+    for candidate in candidates:
+        found = candidate.accuracy
+        if candidate.scheme is None or found is None:
+            continue
+        loss = found.loss_high if budget.certain else found.loss
+        if isfinite(loss) and not budget.is_met(metric, loss, found.reference):
+            lost.append((loss, candidate.name, found))
+    if not lost:
+        return None
+    _, name, least = min(lost, key=lambda entry: entry[:2])
+    allowed = nearest_budget(metric, least, budget.relative, certain=budget.certain)
+    return f"allow more: {name} loses least and needs --max-drop {allowed}"
