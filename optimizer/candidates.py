@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
+from math import isfinite
 
 from benchmarks.latency import Interval, verdict
 from edge_runtime.inference.engine import Array, Feeds
@@ -80,21 +79,15 @@ def judge(candidate: Candidate, by: Judge | None, budget: Budget) -> Candidate:
     batch = 1 if isinstance(candidate.scheme, Int8Dynamic) else _EVALUATION_BATCH
     outputs = by.outputs_of(candidate.engine(), batch)
     accuracy = by.accuracy_of(outputs)
-    judged = replace(candidate, accuracy=accuracy, noise=noise_in(outputs, by.reference_outputs))
+    judged = replace(candidate, accuracy=accuracy, noise=by.noise_of(outputs))
+    if not isfinite(accuracy.value):
+        return replace(judged, rejected=f"E-METRIC-NAN: its {accuracy.metric} is {accuracy.value}, no number")
     loss = accuracy.loss_high if budget.certain else accuracy.loss
     if candidate.scheme is None or budget.is_met(by.metric, loss, accuracy.reference):
         return judged
     values = f"{accuracy.metric} {accuracy.value:.4f} against {accuracy.reference:.4f}"
     upper = f", its loss up to {accuracy.loss_high:.4f}," if budget.certain else ""
     return replace(judged, rejected=f"outside the budget of {budget}: {values}{upper} on {accuracy.samples} samples")
-
-
-def noise_in(outputs: Array, reference: Array) -> float:
-    """Return the mean squared difference divided by the variance of the reference: 0 is no loss, 1 drowns the signal."""
-    if not np.issubdtype(reference.dtype, np.floating):
-        return float(np.mean(outputs != reference))
-    difference = outputs.astype(np.float64) - reference
-    return float(np.mean(difference**2) / max(float(np.var(reference)), 1e-12))
 
 
 def gate(candidate: Candidate) -> Candidate:

@@ -10,6 +10,8 @@ from optimizer.candidates import Candidate
 from optimizer.load import LoadedModel
 from optimizer.request import Request
 
+_WIDE_BELOW = 100  # evaluation samples
+
 
 def caveats(model: LoadedModel, chosen: Candidate, account: Account, request: Request) -> tuple[str, ...]:
     """Return one plain sentence per thing that was not proved or not done, each with what would help."""
@@ -32,6 +34,7 @@ def _about_accuracy(model: LoadedModel, chosen: Candidate, request: Request) -> 
         if request.evaluation is None:
             yield "accuracy was measured on the calibration samples and is optimistic: give --evaluation"
         yield from _about_certainty(chosen, request)
+        yield from _about_width(chosen)
         return
     command = (
         f"edgeopt quantize {model.path} --calibration CALIBRATION.npz --evaluation TEST.npz "
@@ -51,6 +54,15 @@ def _about_certainty(chosen: Candidate, request: Request) -> Iterator[str]:
         yield (
             f"the measured loss is inside the budget of {request.budget}, but with {found.samples} samples it may be "
             f"as large as {found.loss_high:.4f}: give more, or demand certainty with --confidence 0.95"
+        )
+
+
+def _about_width(chosen: Candidate) -> Iterator[str]:
+    found = chosen.accuracy
+    if found is not None and found.samples < _WIDE_BELOW:
+        yield (
+            f"only {found.samples} evaluation samples: the interval is wide, {found.metric} lies somewhere between "
+            f"{found.low:.4f} and {found.high:.4f}; a few hundred show more"
         )
 
 

@@ -1,65 +1,30 @@
-"""A model's quality in the user's metric, with its interval, and the budget it has to stay inside."""
+"""A model's quality in the user's metric, with its interval, against one float32 reference."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from edge_runtime.errors import BadInput
-from edge_runtime.inference.batch import run_all
+from edge_runtime.inference.batch import batch_size_of, run_all
 from edge_runtime.inference.engine import Array, Engine
 from edge_runtime.package.manifest import Accuracy
+from optimizer.budget import Budget, nearest_budget
 from optimizer.data import Dataset
-from optimizer.metrics import Metric, score_output
+from optimizer.metrics.metric import Metric
+from optimizer.metrics.outputs import Reader, Viewed, joined, picked
+from optimizer.metrics.resample import counts, picks
+from optimizer.user_code import fingerprint
+
+__all__ = ["CONFIDENCE", "Budget", "Judge", "nearest_budget"]
 
 CONFIDENCE = 0.95
 _RESAMPLES = 400
-_BUDGET = re.compile(r"^\s*(?P<number>\d+(\.\d+)?)\s*(?P<unit>pt|%)\s*$")
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How much of the metric may be spent.
-
-    Attributes:
-        amount: Points of the metric (``1pt``: 0.01 of a share, 1 unit of an error), or percent of float32's value.
-        relative: Whether the amount is percent.
-        certain: Whether the whole confidence interval of the loss must stay inside, not only the measured loss.
-    """
-
-    amount: float
-    relative: bool
-    certain: bool = False
-
-    @classmethod
-    def parse(cls, text: str, *, certain: bool = False) -> Budget:
-        """Read ``1pt`` or ``1%``.
-
-        Raises:
-            BadInput: E-BUDGET-FORMAT.
-        """
-        match = _BUDGET.match(text)
-        if match is None:
-            raise BadInput(
-                "E-BUDGET-FORMAT",
-                f"the budget {text!r} has no known unit",
-                "write points of the metric, --max-drop 1pt, or percent of the float32 value, --max-drop 1%",
-            )
-        return cls(float(match["number"]), match["unit"] == "%", certain)
-
-    def allowed(self, metric: Metric, reference: float) -> float:
-        """Return the largest loss allowed, in the metric's own numbers."""
-        return abs(reference) * self.amount / 100 if self.relative else self.amount * metric.point
-
-    def is_met(self, metric: Metric, loss: float, reference: float) -> bool:
-        """Tell whether a loss against `reference` is allowed; a NaN never meets a budget."""
-        # A loss of exactly the budget is met; 1e-9 absorbs the last bit of the subtraction.
-        return bool(loss <= self.allowed(metric, reference) + 1e-9)
-
-    def __str__(self) -> str:
-        return f"{self.amount:g}%" if self.relative else f"{self.amount:g}pt"
+_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -69,16 +34,18 @@ class Judge:
     Attributes:
         metric: The user's metric.
         data: Evaluation samples.
-        output: Name of the output the metric looks at, None for the first float one.
-        reference_outputs: The float32 model's outputs on all samples.
+        reader: What takes from all outputs what the metric looks at.
+        truth: What outputs are compared with: the labels, checked, or the float32 outputs.
+        reference_outputs: What the metric looks at of the float32 model's outputs on all samples.
         reference_value: The float32 model's value.
         confidence: Coverage of all intervals.
     """
 
     metric: Metric
     data: Dataset
-    output: str | None
-    reference_outputs: Array
+    reader: Reader
+    truth: Array
+    reference_outputs: Viewed
     reference_value: float
     confidence: float = CONFIDENCE
 
@@ -89,7 +56,8 @@ class Judge:
         """Run the float32 model once and keep what every candidate is compared with.
 
         Raises:
-            BadInput: E-METRIC-NEEDS-LABELS; E-METRIC-NAN, the float32 model itself has no value.
+            BadInput: E-METRIC-NEEDS-LABELS; E-METRIC-LABELS, -SHAPE, -ONE-CLASS, -OUTPUT or -LAYOUT, the labels or
+                outputs do not fit the metric; E-METRIC-NAN, the float32 model has no value; E-METRIC-UNSTABLE.
         """
         if metric.needs_labels and data.labels is None:
             raise BadInput(
@@ -97,34 +65,22 @@ class Judge:
                 f"metric {metric.name} needs labels, and {data.source} has none",
                 "store them as y (one per sample), or use --metric agreement, which needs none",
             )
-        outputs = score_output(run_all(engine, data.feeds), output)
-        judge = cls(metric, data, output, outputs, 0.0)
-        value = judge.value_of(outputs)
+        reader, outputs = _read_first(engine, metric, data, output)
+        truth = _truth(metric, data, outputs)
+        value = _value(metric, outputs, truth)
         if not np.isfinite(value):
             raise BadInput(
                 "E-METRIC-NAN",
                 f"metric {metric.name} of the float32 model on {data.source} is {value}",
                 "check that the labels hold every class and match the model's outputs",
             )
-        return cls(metric, data, output, outputs, value, confidence)
+        if metric.is_users:
+            _check_stable(metric, value, _value(metric, outputs, truth))
+        return cls(metric, data, reader, truth, outputs, value, confidence)
 
-    def value_of(self, outputs: Array) -> float:
-        """Return the metric of outputs on all samples."""
-        return self.metric.compute(outputs, self._truth())
-
-    def outputs_of(self, engine, batch):
-        return score_output(run_all(engine, self.data.feeds, batch), self.output)
-
-    def parts(self):
-        return {"evaluation": self.data.sha256, "metric": self.metric.name, "output": self.output, "confidence": self.confidence}
-
-    def accuracy_of(self, outputs):
-        value = self.value_of(outputs)
-        values, losses = self._resampled(outputs)
-        loss = self._loss(value, self.reference_value)
-        (low, high), (loss_low, loss_high) = self._interval(values, value), self._interval(losses, loss)
-        return Accuracy(metric=self.metric.name, value=value, low=low, high=high, reference=self.reference_value, loss=loss,
-            loss_low=loss_low, loss_high=loss_high, samples=len(self.data), confidence=self.confidence)
+    def value_of(self, outputs: Viewed) -> float:
+        """Return the metric of outputs on all samples; NaN where it has none."""
+        return _value(self.metric, outputs, self.truth)
 
     def evaluate(self, engine: Engine, batch: int) -> Accuracy:
         """Run a candidate on all samples and return its value and its loss with percentile bootstrap intervals.
@@ -136,10 +92,34 @@ class Judge:
         The intervals are Efron's percentile intervals (Efron and Tibshirani 1993, chapter 13) over seeded resamples.
         The loss is paired: candidate and float32 model are compared on the same resampled samples.
         """
-        outputs = score_output(run_all(engine, self.data.feeds, batch), self.output)
+        return self.accuracy_of(self.outputs_of(engine, batch))
+
+    def outputs_of(self, engine: Engine, batch: int) -> Viewed:
+        """Run a candidate on all samples and return what the metric looks at; see `evaluate` for the arguments."""
+        return joined([self.reader(part) for part in _parts(engine, self.data, batch)])
+
+    def noise_of(self, outputs: Viewed) -> float:
+        """Return the mean squared difference to float32 over its variance, the worst output's: 1 drowns the signal."""
+        if isinstance(outputs, dict) and isinstance(self.reference_outputs, dict):
+            return max(noise_in(outputs[name], array) for name, array in self.reference_outputs.items())
+        return noise_in(np.asarray(outputs), np.asarray(self.reference_outputs))
+
+    def parts(self) -> dict[str, Any]:
+        """Return what a judgement depends on besides the model, as plain values."""
+        return {
+            "samples": self.data.sha256,
+            "metric": self.metric.name,
+            "code": fingerprint(self.metric.name) if self.metric.is_users else "",
+            "reader": repr(self.reader),
+            "confidence": self.confidence,
+        }
+
+    def accuracy_of(self, outputs: Viewed) -> Accuracy:
+        """Return the value of a candidate's outputs and its loss, with their intervals; see `evaluate`."""
         value = self.value_of(outputs)
-        values, losses = self._resampled(outputs)
+        values = self._resampled(outputs)
         loss = self._loss(value, self.reference_value)
+        losses = self._sign * (self._reference_resampled - values)
         (low, high), (loss_low, loss_high) = self._interval(values, value), self._interval(losses, loss)
         return Accuracy(
             metric=self.metric.name,
@@ -154,32 +134,96 @@ class Judge:
             confidence=self.confidence,
         )
 
-    def _resampled(self, outputs: Array) -> tuple[Array, Array]:
-        """Return the candidate's value and its loss on each resample of the samples."""
-        generator = np.random.default_rng(0)
-        truth, count, compute = self._truth(), len(outputs), self.metric.compute
-        values, losses = np.empty(_RESAMPLES), np.empty(_RESAMPLES)
-        for index in range(_RESAMPLES):
-            pick = generator.integers(0, count, count)
-            values[index] = compute(outputs[pick], truth[pick])
-            losses[index] = self._loss(values[index], compute(self.reference_outputs[pick], truth[pick]))
-        return values, losses
+    def doubts(self) -> tuple[str, ...]:
+        """Return what these samples cannot show, one sentence each."""
+        return self.metric.doubts(self.truth)
+
+    @cached_property
+    def _reference_resampled(self) -> Array:
+        return self._resampled(self.reference_outputs)
+
+    def _resampled(self, outputs: Viewed) -> Array:
+        """Return the value on each resample of the samples; NaN where the metric has none there."""
+        metric, units = self.metric, len(self.truth)
+        if metric.resampled is not None:
+            function = metric.resampled(outputs, self.truth)
+            return np.concatenate([function(block) for block in counts(units, _RESAMPLES)])
+        return np.asarray(
+            [_value_or_nan(metric, picked(outputs, pick), self.truth[pick]) for pick in picks(units, _RESAMPLES)]
+        )
 
     def _interval(self, resampled: Array, otherwise: float) -> tuple[float, float]:
         defined = resampled[np.isfinite(resampled)]  # a resample may miss a class and have no value
-        if not len(defined):
+        if not len(defined) or not np.isfinite(otherwise):
             return otherwise, otherwise
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(defined, [tail, 1 - tail])
         return float(low), float(high)
 
     def _loss(self, value: float, reference: float) -> float:
-        return reference - value if self.metric.higher_is_better else value - reference
+        return self._sign * (reference - value)
 
-    def _truth(self) -> Array:
-        if self.metric.needs_labels and self.data.labels is not None:
-            return self.data.labels
-        return self.reference_outputs
+    @property
+    def _sign(self) -> int:
+        return 1 if self.metric.higher_is_better else -1
 
 
-def nearest_budget(metric, accuracy, relative): return "9pt"
+def noise_in(outputs: Array, reference: Array) -> float:
+    """Return the mean squared difference divided by the variance of the reference: 0 is no loss, 1 drowns the signal."""
+    if not np.issubdtype(reference.dtype, np.floating):
+        return float(np.mean(outputs != reference))
+    difference = outputs.astype(np.float64) - reference
+    return float(np.mean(difference**2) / max(float(np.var(reference)), 1e-12))
+
+
+def _read_first(engine: Engine, metric: Metric, data: Dataset, output: str | None) -> tuple[Reader, Viewed]:
+    """Run the float32 model, deciding on its first outputs what is read from them."""
+    reader: Reader | None = None
+    read = []
+    for part in _parts(engine, data, _BATCH):
+        reader = reader or metric.reads(part, output)
+        read.append(reader(part))
+    if reader is None:
+        raise BadInput("E-DATA-EMPTY", f"{data.source}: there are no samples", "store at least one sample")
+    return reader, joined(read)
+
+
+def _parts(engine: Engine, data: Dataset, batch: int) -> Iterator[dict[str, Array]]:
+    """Yield all outputs of some samples after the other: a detector's outputs on all would not fit into memory."""
+    step = batch_size_of(engine, batch)
+    step *= max(1, _BATCH // step)
+    for start in range(0, len(data), step):
+        yield run_all(engine, {name: array[start : start + step] for name, array in data.feeds.items()}, batch)
+
+
+def _truth(metric: Metric, data: Dataset, outputs: Viewed) -> Array:
+    if metric.needs_labels and data.labels is not None:
+        return metric.checked(outputs, data.labels)
+    if isinstance(outputs, dict):
+        raise BadInput("E-METRIC-OUTPUT", f"metric {metric.name} looks at one output", "name it: --score-output NAME")
+    return outputs
+
+
+def _value(metric: Metric, outputs: Viewed, truth: Array) -> float:
+    if metric.resampled is not None:
+        return float(metric.resampled(outputs, truth)(np.ones((1, len(truth))))[0])
+    return metric.compute(outputs, truth)
+
+
+def _value_or_nan(metric: Metric, outputs: Viewed, truth: Array) -> float:
+    """Return the value; NaN where a user's metric, which works on all samples, fails on some of them."""
+    try:
+        return _value(metric, outputs, truth)
+    except BadInput as error:
+        if error.code != "E-USER-FUNCTION":
+            raise
+        return float("nan")
+
+
+def _check_stable(metric: Metric, first: float, second: float) -> None:
+    if not np.isclose(first, second, rtol=1e-9, atol=1e-12):
+        raise BadInput(
+            "E-METRIC-UNSTABLE",
+            f"{metric.name} gave {first} and then {second} for the same outputs and labels",
+            "make it depend on its arguments alone: seed its random numbers inside the function, keep no state",
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from math import isfinite
 
 from benchmarks.inputs import synthetic_feeds
 from devices import profile
@@ -15,10 +16,11 @@ from edge_runtime.inference.engine import Array
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from optimizer.account import Account
 from optimizer.audit import audit
+from optimizer.budget import nearest_budget
 from optimizer.cache import Cache
 from optimizer.candidates import Candidate, choose, gate, judge
 from optimizer.caveats import caveats
-from optimizer.evaluate import Judge, nearest_budget
+from optimizer.evaluate import Judge
 from optimizer.executor import opened
 from optimizer.forms import Means, Shop
 from optimizer.graph import WEIGHTED_OPS
@@ -69,7 +71,7 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     candidates = [own, *(gate(candidate) for candidate in timed)]
     chosen = choose(candidates)
     if request.require_int8 and chosen.scheme is None:
-        raise _int8_missing(candidates, nothing, by, request)
+        raise _int8_missing(candidates, nothing, request)
     if request.tune_threads:
         alone = chosen
         chosen = tuned(alone, own, stopwatch, request.plan, partial(progress, "trying more threads"))
@@ -84,7 +86,7 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     choice = Choice(chosen, candidates, _reason(chosen, own.name, nothing), stopwatch.machine)
     manifest, members = seal(model, choice, terms.sample, request)
     evidence = evidence_of(model, request, account, chosen, by.reference_value if by else None)
-    warnings = caveats(model, chosen, account, request)
+    warnings = (*caveats(model, chosen, account, request), *(by.doubts() if by else ()))
     executed = audit(chosen.data, chosen.settings)
     result = Result(manifest, members, chosen, tuple(candidates), model.file_bytes, executed, warnings, evidence)
     return with_report(result)
@@ -135,18 +137,29 @@ def _reason(chosen: Candidate, original: str, nothing: str | None) -> str:
     return f"fastest form inside the budget: {speedup:.2f} x float32"
 
 
-def _int8_missing(
-    candidates: Sequence[Candidate], nothing: str | None, by: Judge | None, request: Request
-) -> BudgetNotMet:
-    """Say why no int8 form came through, how near the best came, and which budget it would meet."""
-    tried = [candidate for candidate in candidates if candidate.scheme is not None]
-    reasons = "; ".join(f"{one.name}: {one.rejected}" for one in tried)
-    fix = "allow more with --max-drop, give more calibration data, or drop --require int8 to get float32"
-    judged = [one for one in tried if one.accuracy is not None and "budget" in (one.rejected or "")]
-    if judged and by is not None:
-        best = min(judged, key=lambda one: one.loss)
-        enough = nearest_budget(by.metric, best.accuracy, request.budget)  # type: ignore[arg-type]
-        fix = f"{best.name} came nearest: --max-drop {enough} allows it; or {fix}"
+def _int8_missing(candidates: Sequence[Candidate], nothing: str | None, request: Request) -> BudgetNotMet:
+    reasons = "; ".join(f"{c.name}: {c.rejected}" for c in candidates if c.scheme is not None)
+    nearest = _nearest(candidates, request)
     return BudgetNotMet(
-        "E-BUDGET-INT8", f"no int8 form came through: {nothing or reasons or 'the target has no int8 kernels'}", fix
+        "E-BUDGET-INT8",
+        f"no int8 form came through: {nothing or reasons or 'the target has no int8 kernels'}",
+        f"{nearest or 'allow more with --max-drop'}, give more calibration data, or drop --require int8 to get float32",
     )
+
+
+def _nearest(candidates: Sequence[Candidate], request: Request) -> str | None:
+    """Return the option that lets the int8 form in that lost least, None where the budget kept none out."""
+    budget, metric = request.budget, request.metric
+    lost = []
+    for candidate in candidates:
+        found = candidate.accuracy
+        if candidate.scheme is None or found is None:
+            continue
+        loss = found.loss_high if budget.certain else found.loss
+        if isfinite(loss) and not budget.is_met(metric, loss, found.reference):
+            lost.append((loss, candidate.name, found))
+    if not lost:
+        return None
+    _, name, least = min(lost, key=lambda entry: entry[:2])
+    allowed = nearest_budget(metric, least, budget.relative, certain=budget.certain)
+    return f"allow more: {name} loses least and needs --max-drop {allowed}"

@@ -12,7 +12,7 @@ from edge_runtime.errors import BadInput
 from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine
-from optimizer.candidates import noise_in
+from optimizer.evaluate import noise_in
 from optimizer.executor import Workers
 from optimizer.placement import layers_of
 from optimizer.recipe import Recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 import traceback
@@ -38,6 +39,13 @@ def call(spec: str, function: Callable[..., Any], *arguments: object) -> Any:
     """
     with _Guard(spec):
         return function(*arguments)
+
+
+def fingerprint(spec: str) -> str:
+    """Return the digest of the file that ``module:function`` is written in; the name alone where there is no file."""
+    module_name, _, _ = spec.partition(":")
+    file = getattr(sys.modules.get(module_name), "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else spec
 
 
 class _Guard:

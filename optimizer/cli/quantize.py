@@ -62,7 +62,8 @@ class Options:
     "--metric",
     default="agreement",
     show_default=True,
-    help="top1, top5, auc, f1, rmse, mae, agreement (with float32), or module:function.",
+    help="top1, top5, auc, f1, rmse, mae, map50, map, spearman, recall_at_1, agreement (with float32), or "
+    "module:function.",
 )
 @click.option(
     "--max-drop", default="1pt", show_default=True, help="What may be lost: 1pt (points) or 1% (of the float32 value)."

@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.latency import Interval
 from edge_runtime.inference.ort import SessionSettings
-from optimizer.candidates import Candidate, choose, gate, noise_in, pareto
+from optimizer.candidates import Candidate, choose, gate, pareto
+from optimizer.evaluate import noise_in
 from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Dynamic, Int8Static, Int8Weights, Scheme
 

@@ -101,4 +101,4 @@ def test_evaluation_set_of_one_class_has_no_auc() -> None:
     engine = OrtEngine(residual_convnet().SerializeToString())
     with pytest.raises(BadInput) as caught:
         Judge.of(engine, BUILT_IN["auc"], _dataset(np.ones(50)), None)
-    assert caught.value.code == "E-METRIC-NAN"
+    assert caught.value.code == "E-METRIC-ONE-CLASS"
