@@ -26,8 +26,6 @@ class Step:
     name: str
     kept: bool
     note: str
-    speedup: object = None
-    wrong: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,2 +1,0 @@
-"""Weight corrections: float32 model in, float32 model out whose int8 form computes closer to the original."""
-CORRECTIONS = {}

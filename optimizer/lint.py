@@ -1,8 +1,0 @@
-"""stub"""
-from dataclasses import dataclass
-@dataclass(frozen=True)
-class Finding:
-    code: str
-    what: str
-    fix: str
-def lint(data, calibration, evaluation): return ()

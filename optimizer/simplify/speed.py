@@ -1,3 +1,0 @@
-"""stub"""
-from optimizer.simplify import Simplified
-def speed_up(data, feeds, faster, progress): return Simplified(data, ())
