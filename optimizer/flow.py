@@ -112,18 +112,19 @@ def _other_forms(
     request, data = around.request, simplified.data
     rewritten = any(step.kept for step in simplified.steps)
     forms = [_float_form(simplified, request.threads)] if rewritten else []
-    data_free = [Recipe(scheme) for scheme in schemes if not isinstance(scheme, Int8Static)]
-    forms += [build(data, recipe, {}, request.threads, around.sample) for recipe in data_free]
+    ranges = _ranges(data, request.calibration, schemes, around.progress) if request.calibration is not None else {}
+    plain = [Recipe(scheme) for scheme in schemes if not isinstance(scheme, Int8Static)]
+    forms += [build(data, recipe, ranges, request.threads, around.sample) for recipe in plain]
     judged = [judge(form, around.by, request.budget) for form in forms]
     if request.calibration is None or around.by is None or Int8Static() not in schemes:
         return judged
-    ranges = _ranges(data, request.calibration, around.progress)
     search = StaticSearch(original, data, ranges, around.sample, around.by, request.budget)
     return [*judged, *search.run(request.effort, around.progress)]
 
 
-def _ranges(data: bytes, calibration: Dataset, progress: Progress) -> Ranges:
-    return observe_ranges(data, tensors_to_observe(data), calibration, partial(progress, "observing activations"))
+def _ranges(data: bytes, calibration: Dataset, schemes: Sequence[Scheme], progress: Progress) -> Ranges:
+    tensors = tensors_to_observe(data, schemes)
+    return observe_ranges(data, tensors, calibration, partial(progress, "observing activations"))
 
 
 def _float_form(simplified: Simplified, threads: int) -> Candidate:

@@ -48,10 +48,10 @@ def test_weights_that_float16_cannot_hold_stay_float32() -> None:
 
 
 def test_observed_activations_that_would_overflow_stay_float32() -> None:
-    """Both nodes around the tensor stay, and the result is finite and right."""
+    """Both nodes around the tensor stay; x86 computes in float32 in any case, so that only the types can show it."""
     data = _three_products(1e4)
     x = {"x": np.full((2, 8), 30, np.float32)}
-    assert not np.isfinite(OrtEngine(quantize(data, Recipe(Float16()), {})).run(x)["y"]).all()
+    assert _types(quantize(data, Recipe(Float16()), {}))["down"] == TensorProto.FLOAT16
     form = quantize(data, Recipe(Float16()), {"a": (0.0, 30.0), "b": (0.0, 3e5)})
     assert _types(form) | {"up": TensorProto.FLOAT, "down": TensorProto.FLOAT} == _types(form)
     np.testing.assert_allclose(OrtEngine(form).run(x)["y"], 30, rtol=1e-2)
