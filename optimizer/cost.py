@@ -23,7 +23,7 @@ _BLOCK = 16  # channels that onnxruntime's float layout and its depthwise int8 k
 _PACK = 4  # input channels that its dense int8 kernel takes at a time
 SMALL_DEPTHWISE = 4.0  # int8, channels no multiple of 16: no symmetric kernel; 0.14 to 0.31 x float32 measured
 UNPACKED = 2.6  # int8, input channels no multiple of 4, such as RGB: im2col; 685 us measured, 259 by the formula
-UNBLOCKED = 1.7  # float32 without the blocked layout: 33 us measured with 8 channels, 19 when padded to 16
+UNBLOCKED = 1.7  # float32 without the blocked layout: 33 us measured with 8 channels, 19 with 16
 
 
 @dataclass(frozen=True)

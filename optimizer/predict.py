@@ -16,6 +16,7 @@ from optimizer.cost import (
     LAYOUT,
     OVERHEAD,
     PROCESSORS,
+    UNBLOCKED,
     Shapes,
     known_shapes,
     layer_costs,
@@ -68,7 +69,9 @@ def predict(model: bytes, executed: onnx.GraphProto, fallen: Collection[str], sh
     if not costs or not integer <= costs.keys():
         return Prediction("unsure", "the shapes of its layers cannot be told without running it", 1.0)
     float_us = sum(cost[0] for cost in costs.values())
-    layers_us = sum(cost[1] if name in integer else cost[0] for name, cost in costs.items())
+    layers_us = sum(
+        cost[1] if name in integer else cost[0] * (UNBLOCKED if name in fallen else 1.0) for name, cost in costs.items()
+    )
     around_us = _around(written, executed, known_shapes(model, shapes))
     shared_us = _CALL + _NODE * sum(node.op_type not in _CONVERSIONS for node in executed.node)
     ratio = (float_us + shared_us) / (layers_us + around_us + shared_us)

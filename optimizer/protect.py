@@ -125,8 +125,11 @@ def _uneven_input(wiring: Wiring, node: onnx.NodeProto, histograms: Mapping[str,
 
 
 def _uneven_result(wiring: Wiring, node: onnx.NodeProto, histograms: Mapping[str, Observed]) -> str | None:
-    """Say that channels of an output tensor are too far apart to share a scale, as boxes and scores are."""
-    if node.op_type not in WEIGHTED_OPS or not _ends_in_an_output(wiring, node):
+    """Say that channels of an output tensor are too far apart to share a scale, as boxes and scores are.
+
+    Only a convolution must round its result; a matrix product hands out float32.
+    """
+    if node.op_type != "Conv" or not _ends_in_an_output(wiring, node):
         return None
     widths = _channel_widths(histograms.get(node.output[0]))
     if widths is None or len(widths) < 2:

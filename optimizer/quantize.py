@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from optimizer.quantizers import float16, int4_weights, int8_dynamic, int8_static, int8_weights
-from optimizer.quantizers.int8_static import tensors_to_observe
 from optimizer.recipe import Recipe
 from optimizer.schemes import Float16, Int4Weights, Int8Dynamic, Int8Static, Int8StaticSymmetric, Int8Weights, Scheme
 
@@ -23,6 +22,13 @@ QUANTIZERS: dict[type[Scheme], Quantizer] = {
     Int4Weights: int4_weights.apply,
     Float16: float16.apply,
 }
+
+
+def tensors_to_observe(data: bytes, schemes: Sequence[Scheme] = ()) -> list[str]:
+    """Return the float tensors whose ranges static int8 needs, and those other schemes ask for, in a fixed order."""
+    more = float16.tensors_to_observe(data) if any(isinstance(scheme, Float16) for scheme in schemes) else []
+    also = tuple(operator for scheme in schemes for operator in getattr(scheme, "also", ()))
+    return sorted({*int8_static.tensors_to_observe(data, also), *more})
 
 
 def quantize(data: bytes, recipe: Recipe, ranges: Ranges) -> bytes:

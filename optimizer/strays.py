@@ -100,6 +100,9 @@ def _of_layer(model: onnx.ModelProto, node: onnx.NodeProto, types: set[int]) -> 
         return f"{' and '.join(consumers)} behind it is kept: a zero point of 0 does not cut off what is below 0"
     if consumers != ["QuantizeLinear"]:
         return f"its result goes to {', '.join(consumers) or 'the output'} without being quantized"
+    constants = {item.name: item.data_type for item in model.graph.initializer}
+    if {constants.get(name) for reader in readers for name in reader.input[2:3]} & _WIDE:
+        return "its result is rounded to 16 bits, which no integer kernel writes"
     if opset_of(model) < PER_CHANNEL_OPSET:
         return f"opset {opset_of(model)} is below {PER_CHANNEL_OPSET}, where scales per channel begin"
     if onnx.TensorProto.INT8 in types and _branches(model.graph):
@@ -137,7 +140,7 @@ def _reached(graph: onnx.GraphProto, names: set[str]) -> set[str]:
     """Return what float operators make of the named tensors, up to the next rounding or integer kernel."""
     found: set[str] = set()
     for node in graph.node:
-        if node.op_type in {"QuantizeLinear", "DequantizeLinear"} | INTEGER_KERNELS:
+        if node.op_type in {"QuantizeLinear", "DequantizeLinear", "Shape"} | INTEGER_KERNELS:
             continue
         if (names | found).intersection(node.input):
             found |= set(node.output)

@@ -36,7 +36,7 @@ def apply(data: bytes, recipe: Recipe, ranges: Mapping[str, tuple[float, float]]
                 op_types_to_quantize=list(_OPERATORS),
                 per_channel=True,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=list(recipe.keep_float),
+                nodes_to_exclude=[name for kept in recipe.keep_float for name in (kept, f"{kept}_MatMul")],
                 extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
             )
         except CONVERTER_ERRORS as error:

@@ -18,7 +18,7 @@ from optimizer.quantizers.absorb import absorbed
 from optimizer.quantizers.encoding import Encoding, agreed_ranges, asymmetric, symmetric
 from optimizer.quantizers.gates import fuse
 from optimizer.quantizers.qdq import CONTRIB, QdqWriter
-from optimizer.quantizers.region import CARRIERS, QUANTIZABLE, Region, Wiring, find_region, wiring_of
+from optimizer.quantizers.region import ACTIVATIONS, CARRIERS, QUANTIZABLE, Region, Wiring, find_region, wiring_of
 from optimizer.recipe import Recipe
 from optimizer.schemes import Int8StaticSymmetric
 
@@ -98,7 +98,7 @@ def _wide_tensors(wiring: Wiring, nodes: tuple[str, ...]) -> set[str]:
     wide = {
         name for node in wiring.graph.node if node.name in nodes for name in (*wiring.data_inputs(node), *node.output)
     }
-    carriers = [node for node in wiring.graph.node if node.op_type in CARRIERS]
+    carriers = [node for node in wiring.graph.node if node.op_type in CARRIERS | ACTIVATIONS]
     for node in [*carriers, *reversed(carriers)]:
         around = {node.input[0], *node.output}
         wide |= around if around & wide else set()

@@ -224,7 +224,8 @@ def _multiplies_a_constant(wiring: Wiring, node: onnx.NodeProto) -> bool:
     settings = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
     plain = not settings.get("transA", 0) and settings.get("alpha", 1.0) == settings.get("beta", 1.0) == 1.0
     bias = wiring.constants.get(node.input[2]) if len(node.input) > 2 else None
-    return plain and (bias is None or (len(bias.dims) > 0 and math.prod(bias.dims) == bias.dims[-1] > 1))
+    outputs = wiring.constants[node.input[1]].dims[0 if settings.get("transB", 0) else 1]
+    return plain and (bias is None or bias.dims[-1:] == [outputs] == [math.prod(bias.dims)])
 
 
 def _follows(wiring: Wiring, node: onnx.NodeProto, chosen: dict[str, onnx.NodeProto]) -> bool:
