@@ -58,6 +58,7 @@ class Editor:
         inner = (node for top in self.graph.node for body in _bodies(top) for node in nodes(body))
         self.fixed = {item.name for item in self.graph.output} | {name for node in inner for name in node.input}
         self._taken = {*self.producer, *self._constants, *(item.name for item in self.graph.input)}
+        self._taken |= {node.name for node in self.graph.node}
 
     def find(self, *operators: str) -> list[onnx.NodeProto]:
         """Return the nodes of these operators, in the graph's order."""

@@ -28,24 +28,24 @@ def apply(data: bytes) -> bytes:
 
 def _once(graph: Editor) -> bool:
     nodes = _region(graph)
-    if not nodes:
-        return False
-    new: list[onnx.NodeProto] = []
     wide = {node.output[0]: graph.new_name(f"{node.output[0]}/image") for node in nodes}
+    new: list[onnx.NodeProto] = []
     for node in nodes:
         image = graph.copy_of(node)
-        image.output[0] = wide[node.output[0]]
         rows = _as_rows(graph, node) if node.input[0] not in wide else None
         if rows:
-            new.append(_unsqueezed(graph, node.input[0], axis=1))
-            image.input[0], image.input[1] = new[-1].output[0], rows
+            image.input[1] = rows
+            new.append(_reshaped(graph, "Unsqueeze", node.input[0], axis=1))
+            image.input[0] = new[-1].output[0]
         else:
-            _widen_inputs(graph, image, wide, new)
-        _widen_attributes(image, len(graph.shape(node.input[1]) or ()) and rows is not None, graph)
+            new += _widen_inputs(graph, image, wide)
+        _widen_attributes(image, _rows(graph, image) if rows else 1)
+        image.output[0] = wide[node.output[0]]
         new.append(image)
-    new += _ends(graph, nodes, wide)
-    graph.replace(nodes, new)
-    return True
+    if nodes:
+        new += _ends(graph, nodes, wide)
+        graph.replace(nodes, new)
+    return bool(nodes)
 
 
 def _region(graph: Editor) -> list[onnx.NodeProto]:
@@ -60,21 +60,17 @@ def _region(graph: Editor) -> list[onnx.NodeProto]:
 
 
 def _fits(graph: Editor, node: onnx.NodeProto, inside: set[str]) -> bool:
-    if len(node.output) != 1 or graph.sizes(node.output[0], 3) is None:
-        return False
-    if attribute(node, "auto_pad", b"NOTSET") != b"NOTSET":
+    is_signal = len(node.output) == 1 and graph.sizes(node.output[0], 3) is not None
+    if not is_signal or attribute(node, "auto_pad", b"NOTSET") != b"NOTSET":
         return False
     if is_standard(node, {"Conv"}):
         return graph.constant(node.input[1]) is not None and graph.sizes(node.input[0], 3) is not None
-    if is_standard(node, UNARY | _PER_CHANNEL | _WINDOWED):
-        return node.input[0] in inside
+    variable = [name for name in node.input if name and graph.constant(name) is None]
+    if not variable or not inside.issuperset(variable):
+        return False
     if is_standard(node, {"Concat"}):
-        return attribute(node, "axis") in {1, -2} and all(name in inside for name in node.input)
-    if is_standard(node, BINARY):
-        constants = [value for name in node.input if (value := graph.constant(name)) is not None]
-        known = all(name in inside or graph.constant(name) is not None for name in node.input)
-        return known and any(name in inside for name in node.input) and all(value.ndim <= 3 for value in constants)
-    return False
+        return attribute(node, "axis") in {1, -2} and len(variable) == len(node.input)
+    return is_standard(node, UNARY | BINARY | _PER_CHANNEL | _WINDOWED)
 
 
 def _as_rows(graph: Editor, node: onnx.NodeProto) -> str | None:
@@ -83,3 +79,55 @@ def _as_rows(graph: Editor, node: onnx.NodeProto) -> str | None:
     if weight is None or attribute(node, "group", 1) != 1 or weight.shape[1] % _BLOCK == 0:
         return None
     return graph.add_constant(weight[:, None], f"{node.input[1]}/rows")
+
+
+def _rows(graph: Editor, image: onnx.NodeProto) -> int:
+    weight = graph.constant(image.input[1])
+    return 1 if weight is None else int(weight.shape[2])
+
+
+def _widen_inputs(graph: Editor, image: onnx.NodeProto, wide: dict[str, str]) -> list[onnx.NodeProto]:
+    """Give a node its inputs with one row; return the nodes that this takes."""
+    new = []
+    for index, name in enumerate(image.input):
+        value = graph.constant(name)
+        is_weight = image.op_type == "Conv" and index == 1
+        if name in wide:
+            image.input[index] = wide[name]
+        elif value is not None and (is_weight or (image.op_type in BINARY and value.ndim > 1)):
+            image.input[index] = graph.add_constant(np.expand_dims(value, -2), f"{name}/image")
+        elif value is None and index == 0:
+            new.append(_reshaped(graph, "Unsqueeze", name, axis=2))
+            image.input[index] = new[0].output[0]
+    return new
+
+
+def _widen_attributes(image: onnx.NodeProto, rows: int) -> None:
+    for entry in image.attribute:
+        values = list(entry.ints)
+        if entry.name in _PER_AXIS:
+            values = [rows if entry.name == "kernel_shape" else 1, *values]
+        elif entry.name == "pads":
+            values = [0, values[0], 0, values[1]]
+        elif image.op_type == "Concat" and entry.name == "axis":
+            entry.i = 1
+        del entry.ints[:]
+        entry.ints.extend(values)
+
+
+def _ends(graph: Editor, nodes: list[onnx.NodeProto], wide: dict[str, str]) -> list[onnx.NodeProto]:
+    """Let outer readers see signals: Flatten reads the image itself, all others a Squeeze."""
+    new = []
+    for node in nodes:
+        name = node.output[0]
+        readers = [user for user in graph.users(name) if not any(user is inner for inner in nodes)]
+        for reader in readers:
+            if is_standard(reader, {"Flatten"}) and attribute(reader, "axis", 1) == 1:
+                reader.input[0] = wide[name]
+        if name in graph.fixed or any(name in reader.input for reader in readers):
+            new.append(_reshaped(graph, "Squeeze", wide[name], axis=2, output=name))
+    return new
+
+
+def _reshaped(graph: Editor, operator: str, name: str, axis: int, output: str = "") -> onnx.NodeProto:
+    return graph.node(operator, [name, graph.add_constant(np.array([axis], np.int64), "axis")], output)

@@ -102,7 +102,7 @@ def _is_high(graph: Editor, nodes: Sequence[onnx.NodeProto]) -> bool:
 
 
 def _turn(graph: Editor, region: _Region) -> None:
-    new = []
+    new: list[onnx.NodeProto] = []
     arrives = {name: _turned_source(graph, name, new) for name in region.sources}
     made: dict[str, str] = {}
     for node in region.nodes:
