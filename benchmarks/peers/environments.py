@@ -42,7 +42,7 @@ def provide(name: str, requirements: tuple[tuple[str, ...], ...], folder: Path) 
     ready = place / _READY
     if ready.is_file() and ready.read_text("utf-8") == wanted and python.exists():
         return Environment(python)
-    place.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     commands = [[sys.executable, "-m", "venv", "--clear", str(place)]]
     commands += [[str(python), "-m", "pip", "install", "--quiet", *arguments] for arguments in requirements]
     for command in commands:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.peers.work import CALIBRATION_SAMPLES
+from edge_runtime.errors import EdgeoptError
 from edge_runtime.inference.preprocess import Preprocess
 from optimizer.data import load_dataset
 from optimizer.load import load_model
@@ -23,4 +24,7 @@ def main(model: str, calibration: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except EdgeoptError as error:
+        sys.exit(f"error {error.code}: {error.message}")

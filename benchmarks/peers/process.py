@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import tempfile
@@ -12,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning|Fail|Failure|InvalidGraph)\b.*")
+_TRACEBACK = "Traceback (most recent call last):"
 _LONGEST_REASON = 200
 _POLL_SECONDS = 0.01
 
@@ -40,10 +39,8 @@ class Ended:
             return None
         if self.status is None:
             return f"stopped after {self.seconds:.0f} s"
-        lines = [line.strip() for line in self.output.splitlines() if line.strip()]
-        said = next((line for line in reversed(lines) if _EXCEPTION.match(line)), lines[-1] if lines else "no output")
         how = f"killed by {signal.Signals(-self.status).name}: " if self.status < 0 else ""
-        return f"{how}{said}"[:_LONGEST_REASON]
+        return f"{how}{_last_words(self.output)}"[:_LONGEST_REASON]
 
 
 def run(command: Sequence[str], folder: Path, timeout: float, variables: Mapping[str, str] | None = None) -> Ended:
@@ -74,6 +71,16 @@ def run(command: Sequence[str], folder: Path, timeout: float, variables: Mapping
         output.seek(0)
         text = output.read().decode(errors="replace")
     return Ended(status, text, time.monotonic() - begin, peak)
+
+
+def _last_words(output: str) -> str:
+    """Return the line that says what went wrong: the last exception, else edgeopt's error, else the last line."""
+    _, found, frames = output.rpartition(_TRACEBACK)
+    if found:  # all but the exception itself is indented
+        return next((line for line in frames.splitlines() if line[:1].strip()), "no exception")
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error ")]
+    return (errors or lines or ["no output"])[-1]
 
 
 def _wait(child: int, until: float | None) -> tuple[int | None, int]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import onnxruntime
 
+from edge_runtime.errors import EdgeoptError
 from edge_runtime.inference.engine import Array, Feeds, Tensor
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 
@@ -61,4 +62,7 @@ def _own_metric(asked: dict[str, Any], engine: OrtEngine) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except EdgeoptError as error:
+        sys.exit(f"error {error.code}: {error.message}")
