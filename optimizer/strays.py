@@ -16,6 +16,7 @@ INTEGER_KERNELS = frozenset(
 )
 _WIDE = frozenset({onnx.TensorProto.INT16, onnx.TensorProto.UINT16})
 _GATES = frozenset({"Erf", "Gelu", "HardSigmoid", "HardSwish", "Mul", "QuickGelu", "Sigmoid", "Softplus", "Tanh"})
+_LAYOUT = ("ReorderInput", "ReorderOutput")
 _OPSET_OF_8_BIT_POOLING = 12
 
 
@@ -24,7 +25,7 @@ class Stray:
     """An operator that runs in float between a DequantizeLinear and a QuantizeLinear.
 
     Attributes:
-        node: Its name in the executed graph; of the pair itself where no operator is left between them.
+        node: Its name as written, where it has one; of the pair itself where no operator is left between them.
         operator: Its type.
         rule: Why it is not computed on the codes.
     """
@@ -58,10 +59,11 @@ def find_strays(model: onnx.ModelProto, executed: onnx.GraphProto) -> tuple[Stra
     ]
     before_rounding = rounded | _reaching(executed, rounded)
     for node in executed.node:
-        if node.op_type in {"QuantizeLinear", "DequantizeLinear"} | INTEGER_KERNELS:
+        if node.op_type in {"QuantizeLinear", "DequantizeLinear", *_LAYOUT} | INTEGER_KERNELS:
             continue
         if inside.intersection(node.input) and before_rounding.intersection(node.output):
-            found.append(Stray(node.name, node.op_type, rule_of(model, _original(written, node))))
+            original = _original(written, node)
+            found.append(Stray(original.name, node.op_type, rule_of(model, original)))
     return tuple(found)
 
 
@@ -133,7 +135,13 @@ def _code_types(graph: onnx.GraphProto) -> dict[str, int]:
 def _original(written: Mapping[str, onnx.NodeProto], node: onnx.NodeProto) -> onnx.NodeProto:
     """Return the written node of an executed one, which keeps or extends its name; itself where it has none."""
     names = [name for name in written if name and (node.name == name or node.name.startswith(f"{name}_"))]
-    return written[max(names, key=len)] if names else node
+    if names:
+        return written[max(names, key=len)]
+    makes = {
+        *node.output,
+        node.name.removesuffix("_nchwc"),
+    }  # operators in the blocked layout are named by their output
+    return next((other for other in written.values() if makes.intersection(other.output)), node)
 
 
 def _reached(graph: onnx.GraphProto, names: set[str]) -> set[str]:
