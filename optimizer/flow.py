@@ -67,7 +67,7 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
         with opened(request.executor) as workers:
             shop = Shop(own, terms, request, Means(stopwatch, cache, workers, progress))
             forms, account = shop.forms(schemes, _samples(engine, request, _VERIFYING_SAMPLES))
-    own, *timed = stopwatch.time([own, *forms], request.plan, partial(progress, "timing"))
+    own, *timed = stopwatch.timed([own, *forms], request.plan, partial(progress, "timing"))
     candidates = [own, *(gate(candidate) for candidate in timed)]
     chosen = choose(candidates)
     if request.require_int8 and chosen.scheme is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from benchmarks.latency import Plan
+from benchmarks.latency import Interval
 from devices import profile
 from edge_runtime.inference.engine import Feeds
 from optimizer.account import Account
@@ -21,12 +21,12 @@ from optimizer.request import Request
 from optimizer.schemes import Int8Static, Scheme
 from optimizer.search import Found, Progress, StaticSearch
 from optimizer.simplify import Simplified, simplify
-from optimizer.simplify.speed import speed_up
+from optimizer.simplify.fresh_sessions import FreshSessions
+from optimizer.simplify.speed import SMALLEST_SPEEDUP, speed_up
 from optimizer.stopwatch import Stopwatch
 from optimizer.tools import versions
 from optimizer.workbench import Base, Order, Terms, Workbench
 
-_REWRITE_PLAN = Plan(rounds=15)
 _REWRITTEN = "rewritten"
 
 
@@ -64,55 +64,56 @@ class Shop:
             feeds: A few samples whose outputs no rewrite may change.
         """
         simplified = simplify(self.own.data, feeds)
-        faster = speed_up(simplified.data, feeds, self._faster, partial(self.means.progress, "rewriting"))
+        faster = speed_up(simplified.data, feeds, self._speedup, self.means.progress)
         account = Account(rewrites=(*simplified.steps, *faster.steps), simplified=simplified.data)
         forms = [self._float32("fp32-simplified", simplified)] if simplified.data != self.own.data else []
         forms += [self._float32("fp32-rewritten", faster)] if faster.data != simplified.data else []
+        plain = self._base("", simplified.data)
         others = [Order(one.name, one.precision, Recipe(one)) for one in schemes if not isinstance(one, Int8Static)]
-        forms += self._bench(Base("", simplified.data)).judged(others)
+        forms += self._bench(plain).judged(others)
         if Int8Static() not in schemes or self.terms.by is None:
             return forms, account
-        data = {"": simplified.data} | ({_REWRITTEN: faster.data} if faster.data != simplified.data else {})
-        return self._searched(data, forms, account)
+        bases = [plain, *([self._base(_REWRITTEN, faster.data)] if faster.data != simplified.data else [])]
+        return self._searched(bases, forms, account)
 
     def _searched(
-        self, data: dict[str, bytes], forms: list[Candidate], account: Account
+        self, bases: Sequence[Base], forms: list[Candidate], account: Account
     ) -> tuple[list[Candidate], Account]:
-        """Add the static forms of every base; repairs and losses told are those of the base searched last."""
-        bases = {}
+        """Add the static forms of every base, and what was found out about its layers."""
         shapes = {name: array.shape for name, array in self.terms.sample.items()}
         kernels = profile.load(profile.LOCAL).int8_kernels  # where forms are timed, whatever they are for
-        for label, one in data.items():
-            bases[label] = self._observed(label, one)
-            costs = layer_costs(one, shapes, kernels)
-            found = self._search(bases[label], costs)
+        for base in bases:
+            costs = layer_costs(base.data, shapes, kernels)
+            found = self._search(base, costs)
             forms = [*forms, *found.forms]
             account = replace(
                 account,
+                bases={**account.bases, base.label: base},
                 repairs=(*account.repairs, *found.repairs),
                 losses={**account.losses, **found.losses},
                 costs={**account.costs, **costs},
             )
-        return forms, replace(account, bases=bases)
+        return forms, account
 
     def _search(self, base: Base, costs: dict[str, tuple[float, float]]) -> Found:
         bench = self._bench(base)
         placements = PlacementSearch(bench, self.means.stopwatch, self.own, costs, self.request.method)
         return StaticSearch(bench, placements, costs, self.means.progress).run(self.request.effort)
 
-    def _observed(self, label: str, data: bytes) -> Base:
+    def _base(self, label: str, data: bytes) -> Base:
         calibration = self.request.calibration
-        assert calibration is not None  # noqa: S101 - static schemes are offered with calibration data only
+        if calibration is None:
+            return Base(label, data)
         progress = partial(self.means.progress, "observing activations")
-        return observed(label, data, calibration, self.request.memory, self.means.cache, progress)
+        return observed(Base(label, data, {}, calibration), self.request.memory, self.means.cache, progress)
 
     def _bench(self, base: Base) -> Workbench:
         return Workbench(base, self.terms, self.means.cache, self.means.workers, versions())
 
-    def _faster(self, before: bytes, after: bytes) -> Candidate:
-        """Time a rewrite against the model it was applied to."""
-        forms = [replace(self.own, name=name, data=data) for name, data in (("before", before), ("after", after))]
-        return self.means.stopwatch.time(forms, _REWRITE_PLAN)[1]
+    def _speedup(self, before: bytes, after: bytes) -> Interval:
+        pair = [replace(self.own, name=name, data=data) for name, data in (("before", before), ("after", after))]
+        timer = FreshSessions(self.terms.sample, SMALLEST_SPEEDUP, self.own.settings)
+        return self.means.stopwatch.speedup(*pair, timer.speedup)
 
     def _float32(self, name: str, simplified: Simplified) -> Candidate:
         kept = ", ".join(step.name for step in simplified.steps if step.kept)

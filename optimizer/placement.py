@@ -151,7 +151,7 @@ class PlacementSearch:
     ) -> list[tuple[Order, Candidate]]:
         orders = [self.order(placement) for placement in placements]
         built = self._bench.built(orders)
-        timed = self._stopwatch.time([self._original, *built], _PLAN, progress)[1:]
+        timed = self._stopwatch.timed([self._original, *built], _PLAN, progress)[1:]
         return list(zip(orders, timed, strict=True))
 
 

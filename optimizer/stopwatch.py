@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from benchmarks.latency import Comparison, Interval, Plan, Run, clock_for, compare
+from benchmarks.latency import FEWEST_ROUNDS, Comparison, Interval, Plan, Run, clock_for, compare
 from edge_runtime.inference.engine import Engine, Feeds
 from optimizer.cache import Cache, Parts, key
 from optimizer.candidates import Candidate
 
 _KIND = "timing"
+_MOST_SECONDS = 60.0  # of one comparison, where the fewest rounds allow that
 
 
 class Timed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +50,7 @@ class Stopwatch:
     cache: Cache
     taken: list[Timed] = field(default_factory=list)
 
-    def time(
+    def timed(
         self, candidates: Sequence[Candidate], plan: Plan, progress: Callable[[int, int], None] = lambda done, total: None
     ) -> list[Candidate]:
         """Return the candidates with milliseconds and speed-up over the first; those that are out stay as they are."""
@@ -60,23 +62,35 @@ class Stopwatch:
         }
         return [timed.get(candidate.name, candidate) for candidate in candidates]
 
+    def speedup(self, before: Candidate, after: Candidate, timer: Callable[[bytes, bytes], Interval]) -> Interval:
+        """Return time before / time after of two models that hardly differ, measured by `timer` or taken up again."""
+        return self._remembered([before, after], "fresh sessions", lambda: _pair(timer(before.data, after.data))).speedups[1]
+
     def _compared(
         self, running: Sequence[Candidate], plan: Plan, progress: Callable[[int, int], None]
+    ) -> Comparison:
+        def measured() -> Comparison:
+            engines = [candidate.engine() for candidate in running]
+            clock = clock_for(max(candidate.settings.threads for candidate in running))
+            runs = [_bind(engine, self.sample) for engine in engines]
+            return compare(runs, _bounded(plan, runs), progress=progress, clock=clock)
+
+        return self._remembered(running, plan, measured)
+
+    def _remembered(
+        self, running: Sequence[Candidate], plan: Plan | str, measured: Callable[[], Comparison]
     ) -> Comparison:
         parts = self._parts(running, plan)
         entry = self.cache.get(_KIND, parts)
         if entry is None:
-            engines = [candidate.engine() for candidate in running]
-            clock = clock_for(max(candidate.settings.threads for candidate in running))
-            runs = [_bind(engine, self.sample) for engine in engines]
-            comparison = _rounded(compare(runs, plan, progress=progress, clock=clock))
+            comparison = _rounded(measured())
             self.cache.put(_KIND, parts, msgspec.json.encode(comparison))
         else:
             comparison = msgspec.json.decode(entry, type=Comparison)
         self.taken.append(Timed(key(parts), tuple(candidate.name for candidate in running), comparison))
         return comparison
 
-    def _parts(self, running: Sequence[Candidate], plan: Plan) -> Parts:
+    def _parts(self, running: Sequence[Candidate], plan: Plan | str) -> Parts:
         inputs = {
             name: [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
             for name, array in self.sample.items()
@@ -89,6 +103,23 @@ def pin(cache: Cache, taken: Sequence[Timed]) -> None:
     """Let a cache answer with measurements taken before, for instance those a package was built on."""
     for one in taken:
         cache.pin(_KIND, one.digest, msgspec.json.encode(one.comparison))
+
+
+def _pair(speedup: Interval) -> Comparison:
+    """Return a speed-up as a comparison of two, whose times are in units of the first."""
+    one = Interval(1.0, 1.0, 1.0)
+    inverse = Interval(1 / speedup.value, 1 / speedup.high, 1 / speedup.low)
+    return Comparison(timings=(one, inverse), speedups=(one, speedup))
+
+
+def _bounded(plan: Plan, runs: Sequence[Run]) -> Plan:
+    """Return the plan with fewer rounds where models are so slow that it would take minutes."""
+    round_seconds = 0.0
+    for run in runs:
+        begin = time.perf_counter()
+        run()
+        round_seconds += max(plan.slot_seconds, time.perf_counter() - begin)
+    return replace(plan, rounds=max(FEWEST_ROUNDS, min(plan.rounds, int(_MOST_SECONDS / round_seconds))))
 
 
 def _rounded(comparison: Comparison) -> Comparison:

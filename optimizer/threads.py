@@ -27,7 +27,7 @@ def tuned(
     """Return the form with the thread count that is worth its cores, timed against the reference with its own count."""
     settings = [replace(form.settings, threads=count) for count in counts(os.cpu_count() or 1)]
     tried = [replace(form, settings=one, name=f"{form.name} on {one.threads} threads") for one in settings]
-    _, *timed = stopwatch.time([replace(reference, name="reference"), *tried], plan, progress)
+    _, *timed = stopwatch.timed([replace(reference, name="reference"), *tried], plan, progress)
     return replace(best(timed), name=form.name)
 
 

@@ -9,7 +9,7 @@ import onnx
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Feeds
 from optimizer.load import count_operators
-from optimizer.simplify import fix_constants, fold_graph, name_nodes, settle_shapes, upgrade_opset
+from optimizer.simplify import fix_constants, fold_graph, name_nodes, settle_shapes, shorten_names, upgrade_opset
 from optimizer.simplify.steps import Rewrite, Simplified, Step
 from optimizer.simplify.verify import Check
 
@@ -19,6 +19,7 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("settle sizes that do not depend on the batch", settle_shapes.apply),
     ("fold constants and batch norms, drop no-ops", fold_graph.apply),
     ("name every node", name_nodes.apply),
+    ("shorten long tensor names", shorten_names.apply),
 )
 
 

@@ -1,25 +1,19 @@
 """Rewrites for speed: exact as all are, and kept only where a measurement on this machine shows that they pay.
 
 Which of them pay depends on the machine: blocks of 16 channels are those of AVX-512, blocks of 8 those of AVX2. So none
-is believed. Before and after are timed in 9 pairs of fresh sessions, as two sessions of one model differ by where their
-memory lies (docs/benchmarks.md); each pair gives one median speed-up. A rewrite is kept where the median over the pairs
-is above 1.01 and the low end of its 95 % interval above 0.98. These are lower bars than for a verdict in a report
+is believed. A rewrite is kept where the median over pairs of
+fresh sessions is above 1.01 and the low end of its 95 % interval above 0.98. These are lower bars than for a verdict in a report
 (benchmarks.latency.verdict) on purpose: a rewrite that computes the same and is kept by mistake costs at most the
-noise, several small gains add up, and the result is timed against the user's own model in the end. Where the first six
-pairs agree, they are enough.
+noise, several small gains add up, and the result is timed against the user's own model in the end.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-import numpy as np
-
-from benchmarks.latency import FEWEST_ROUNDS, Interval, Plan, compare, median_interval
+from benchmarks.latency import Interval
 from edge_runtime.inference.engine import Feeds
-from edge_runtime.inference.ort import OrtEngine
 from optimizer.simplify import (
     chain_pools,
     detector_tail,
@@ -59,15 +53,14 @@ SPEED_REWRITES: tuple[tuple[str, Rewrite], ...] = (
 
 SMALLEST_SPEEDUP = 1.01
 SMALLEST_LOW_END = 0.98
-_SESSIONS = 9  # pairs of fresh sessions
-_PLAN = Plan(rounds=FEWEST_ROUNDS, slot_seconds=0.01, warmup_seconds=0.02)  # of each pair
-_LONG_SECONDS = 0.2  # a call this long is steadier, and the fewest pairs that give an interval have to do
+
+Timer: TypeAlias = Callable[[bytes, bytes], Interval]
 
 
 def speed_up(
     data: bytes,
     feeds: Feeds,
-    plan: Plan | None = None,
+    timer: Timer,
     progress: Progress = lambda stage, done, total: None,
     rewrites: Sequence[tuple[str, Rewrite]] = SPEED_REWRITES,
 ) -> Simplified:
@@ -75,14 +68,12 @@ def speed_up(
 
     Args:
         data: A float32 model, simplified.
-        feeds: Samples it accepts. All are used to check outputs; the first alone is timed, where the batch is open.
-        plan: How long to measure one pair of sessions, for each rewrite that changes something.
+        feeds: Samples it accepts; outputs are checked on all of them.
+        timer: Returns time before / time after for two models, such as `fresh_sessions.FreshSessions.speedup`.
         progress: Called with (stage, rewrites done, rewrites in all).
         rewrites: Names and rewrites, in order. Those that find nothing to change are left out of the account.
     """
     check, given = Check.of(data, feeds), data
-    sample = min(check.feeds, key=_elements)
-    timer = _Timer(sample, plan or _PLAN, _sessions(data, sample))
     steps = []
     for done, (name, rewrite) in enumerate(rewrites):
         progress("rewriting for speed", done, len(rewrites))
@@ -90,7 +81,7 @@ def speed_up(
         if problem is not None:
             steps.append(Step(name, kept=False, note=problem))
         elif candidate != data:
-            speedup = timer.speedup(data, candidate)
+            speedup = timer(data, candidate)
             kept = pays(speedup)
             steps.append(Step(name, kept, f"{speedup.value:.2f} x{'' if kept else ', not faster'}", speedup))
             data = candidate if kept else data
@@ -101,39 +92,3 @@ def speed_up(
 def pays(speedup: Interval) -> bool:
     """Tell whether a measured speed-up is worth keeping a rewrite for; the rule's reasons stand above."""
     return speedup.value > SMALLEST_SPEEDUP and speedup.low > SMALLEST_LOW_END
-
-
-def _elements(feeds: Feeds) -> int:
-    return sum(array.size for array in feeds.values())
-
-
-def _sessions(data: bytes, sample: Feeds) -> int:
-    engine = OrtEngine(data)
-    engine.run(sample)
-    start = time.perf_counter()
-    engine.run(sample)
-    return FEWEST_ROUNDS if time.perf_counter() - start > _LONG_SECONDS else _SESSIONS
-
-
-@dataclass(frozen=True)
-class _Timer:
-    """Times pairs of models on one sample, in `sessions` pairs of fresh sessions."""
-
-    sample: Feeds
-    plan: Plan
-    sessions: int
-
-    def speedup(self, before: bytes, after: bytes) -> Interval:
-        """Return the median over pairs of sessions of time before / time after, with its interval over the pairs."""
-        medians: list[float] = []
-        while len(medians) < self.sessions:
-            medians.append(self._pair(before, after, self.plan.seed + len(medians)))
-            agree = min(medians) > SMALLEST_SPEEDUP or max(medians) <= SMALLEST_SPEEDUP
-            if agree and len(medians) >= FEWEST_ROUNDS:
-                break
-        return median_interval(np.array(medians))
-
-    def _pair(self, before: bytes, after: bytes, seed: int) -> float:
-        old, new = OrtEngine(before), OrtEngine(after)
-        runs = [lambda: old.run(self.sample), lambda: new.run(self.sample)]
-        return compare(runs, replace(self.plan, seed=seed)).speedups[1].value

@@ -28,6 +28,11 @@ class Step:
     note: str
     speedup: Interval | None = None
 
+    @property
+    def wrong(self) -> bool:
+        """Tell whether the rewrite failed or changed what the model computes, rather than gaining nothing."""
+        return not self.kept and self.speedup is None
+
 
 @dataclass(frozen=True)
 class Simplified:
