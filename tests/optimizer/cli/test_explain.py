@@ -38,7 +38,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     onnx.save_model(residual_convnet(), folder / "net.onnx")
     onnx.save_model(mlp(), folder / "mlp.onnx")
     np.savez(folder / "calib.npz", x=images(40))
-    done = run("quantize", "net.onnx", "--calibration", "calib.npz", "--max-drop", "20pt", folder=folder)
+    done = run(
+        "quantize", "net.onnx", "--calibration", "calib.npz", "--max-drop", "20pt", "--effort", "quick", folder=folder
+    )
     assert done.returncode == 0, done.stderr
     repacked(folder, "old.edgepkg", None)
     repacked(folder, "broken.edgepkg", b'{"schema":1')
