@@ -167,10 +167,17 @@ def _is_number(array: Array) -> bool:
 
 def _different_inputs(first: Side, second: Side) -> str | None:
     """Return why the two cannot be fed the same, None where they can."""
-    kinds = [{tensor.name: tensor.dtype for tensor in side.engine.inputs} for side in (first, second)]
-    if kinds[0] == kinds[1]:
+    own, other = ({tensor.name: tensor for tensor in side.engine.inputs} for side in (first, second))
+    if set(own) == set(other) and all(_alike(own[name], other[name]) for name in own):
         return None
     return f"the inputs differ: {_tensors(first.engine.inputs)} against {_tensors(second.engine.inputs)}"
+
+
+def _alike(own: Tensor, other: Tensor) -> bool:
+    """Tell whether one array may fit both: the same type and rank, and no size behind the first fixed differently."""
+    sizes = zip(own.shape[1:], other.shape[1:], strict=False)
+    clash = any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in sizes)
+    return own.dtype == other.dtype and len(own.shape) == len(other.shape) and not clash
 
 
 def _tensors(tensors: Sequence[Tensor]) -> str:

@@ -29,7 +29,7 @@ def page(report: Report) -> str:
         tag(
             "header",
             tag("h1", report.label_of_model),
-            tag("p", f"edgeopt report for {report.target}, made on {report.machine}", class_="soft"),
+            tag("p", f"for {report.target}; made by edgeopt on {report.machine}", class_="soft"),
         ),
         tag("main", *_summary(report), *sections.all_of(report)),
     )

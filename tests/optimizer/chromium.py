@@ -50,13 +50,14 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
 
-    def open(self, page: Path, *scripts: str, width: int = 1080, scheme: str = "light") -> Opened:
+    def open(self, page: Path, *scripts: str, width: int = 1080, scheme: str = "light", media: str = "") -> Opened:
         """Open a file and return what happened until it stood still, and what the scripts say."""
         self._call(
             "Emulation.setDeviceMetricsOverride",
             {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
         )
-        self._call("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+        scheme_wanted = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._call("Emulation.setEmulatedMedia", {"media": media, "features": scheme_wanted})
         self._events.clear()
         self._call("Page.navigate", {"url": page.as_uri()})
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):

@@ -21,6 +21,7 @@ DRAWN = "[...document.querySelectorAll('svg circle, svg rect')].filter(e => e.ge
 BROKEN = "[...document.querySelectorAll('svg *')].filter(e => /NaN|Infinity|undefined/.test(e.outerHTML)).length"
 TOO_WIDE = "document.documentElement.scrollWidth > window.innerWidth"
 SECTIONS = "[...document.querySelectorAll('main section')].length"
+CUT = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 
 
@@ -83,6 +84,14 @@ def test_the_page_opens_from_a_file(
     assert drawn > 4 + 2 * 12 + 8 * 20
     assert (broken, too_wide) == (0, False)
     assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}[scheme]
+
+
+def test_nothing_is_cut_off_on_paper(browser: chromium.Browser, tmp_path: Path) -> None:
+    """On a sheet of A4, 190 mm inside its margins, every table fits with long names in it; dark turns light."""
+    file = tmp_path / "report.html"
+    file.write_text(page(full_report("block/with_a_long_name", layers=30)), encoding="utf-8")
+    opened = browser.open(file, CUT, BACKGROUND, width=718, scheme="dark", media="print")
+    assert opened.values == [0, "rgb(255, 255, 255)"]
 
 
 def test_names_cannot_run_in_the_browser(browser: chromium.Browser, tmp_path: Path) -> None:
