@@ -17,7 +17,7 @@ from onnx import numpy_helper
 
 from edge_runtime.inference.engine import Array
 from optimizer.graph import WEIGHTED_OPS
-from optimizer.quantizers.region import CARRIERS, Wiring, wiring_of
+from optimizer.quantizers.wiring import CARRIERS, Wiring, wiring_of
 
 _STEPS = 255.0  # of 8 bits
 _FEWEST_STEPS = 8.0  # 3 bits
@@ -27,30 +27,23 @@ _JOINS = frozenset({"Add", "Concat", "Max", "Min", "Sub", "Where"})
 
 
 class Observed(Protocol):
-    """What must be known of a tensor.
-
-    Attributes:
-        low: Smallest value seen.
-        high: Largest value seen.
-        channel_low: The same per index along axis 1, None where that is not known.
-        channel_high: Likewise.
-    """
+    """What must be known of a tensor; a calibration histogram knows it."""
 
     @property
-    def low(self) -> float:  # noqa: D102
-        ...
+    def low(self) -> float:
+        """Return the smallest value seen."""
 
     @property
-    def high(self) -> float:  # noqa: D102
-        ...
+    def high(self) -> float:
+        """Return the largest value seen."""
 
     @property
-    def channel_low(self) -> NDArray[np.float32] | None:  # noqa: D102
-        ...
+    def channel_low(self) -> NDArray[np.float32] | None:
+        """Return the smallest value of each index along axis 1, None where that is not known."""
 
     @property
-    def channel_high(self) -> NDArray[np.float32] | None:  # noqa: D102
-        ...
+    def channel_high(self) -> NDArray[np.float32] | None:
+        """Return the largest value of each index along axis 1, None where that is not known."""
 
 
 def protected(data: bytes, histograms: Mapping[str, Observed]) -> dict[str, str]:

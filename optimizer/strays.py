@@ -140,7 +140,7 @@ def _original(written: Mapping[str, onnx.NodeProto], node: onnx.NodeProto) -> on
     makes = {
         *node.output,
         node.name.removesuffix("_nchwc"),
-    }  # operators in the blocked layout are named by their output
+    }  # blocked operators are named by output
     return next((other for other in written.values() if makes.intersection(other.output)), node)
 
 

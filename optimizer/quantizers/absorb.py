@@ -8,7 +8,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from optimizer.quantizers.encoding import Encoding
-from optimizer.quantizers.region import ACTIVATIONS, CARRIERS, Region, Wiring
+from optimizer.quantizers.region import Region
+from optimizer.quantizers.wiring import ACTIVATIONS, CARRIERS, Wiring
 
 
 def absorbed(wiring: Wiring, region: Region, encodings: Mapping[str, Encoding]) -> frozenset[str]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_runtime.inference.engine import Array
-from optimizer.quantizers.region import CARRIERS, Region, Wiring
+from optimizer.quantizers.region import Region
+from optimizer.quantizers.wiring import CARRIERS, Wiring
 
 _LARGEST_INT32 = 2**31 - 2
 _ALIKE = 1.25  # inputs of a Concat this near to the joint range share it: 0.3 bit for a copy instead of a lookup

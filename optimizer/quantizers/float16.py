@@ -12,7 +12,7 @@ from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_floa
 
 from optimizer.graph import drop_unused_domains, nodes
 from optimizer.quantizers import CONVERTER_ERRORS, refused
-from optimizer.quantizers.region import wiring_of
+from optimizer.quantizers.wiring import wiring_of
 from optimizer.recipe import Recipe
 
 _LARGEST = 65504.0  # of float16

@@ -18,7 +18,8 @@ from optimizer.quantizers.absorb import absorbed
 from optimizer.quantizers.encoding import Encoding, agreed_ranges, asymmetric, symmetric
 from optimizer.quantizers.gates import fuse
 from optimizer.quantizers.qdq import CONTRIB, QdqWriter
-from optimizer.quantizers.region import ACTIVATIONS, CARRIERS, QUANTIZABLE, Region, Wiring, find_region, wiring_of
+from optimizer.quantizers.region import QUANTIZABLE, Region, find_region
+from optimizer.quantizers.wiring import ACTIVATIONS, CARRIERS, Wiring, wiring_of
 from optimizer.recipe import Recipe
 from optimizer.schemes import Int8StaticSymmetric
 

@@ -20,13 +20,12 @@ from optimizer.quantizers.encoding import (
     symmetric,
     weight_codes,
 )
-from optimizer.quantizers.region import Region, Wiring
+from optimizer.quantizers.region import Region
+from optimizer.quantizers.wiring import WEIGHTED, Wiring
 from optimizer.simplify.upgrade_opset import PER_CHANNEL_OPSET
 
 CONTRIB = "com.microsoft"
 _OPSET_OF_16_BITS = 21  # before, only onnxruntime's own operator set has Q and DQ of 16 bits
-_WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
-_SCALE, _ZERO_POINT = "_QuantizeLinear_Scale", "_QuantizeLinear_ZeroPoint"  # no exporter names tensors so
 _WITH_OPERANDS = frozenset({"Add", "Concat", "Mul"})  # whose constant inputs are rounded like activations
 
 
@@ -34,8 +33,8 @@ _WITH_OPERANDS = frozenset({"Add", "Concat", "Mul"})  # whose constant inputs ar
 class QdqWriter:
     """Writes the nodes of the quantized graph in order.
 
-    A tensor `t` becomes `t_QuantizeLinear_Output` and `t_DequantizeLinear_Output`; one that is known by name outside
-    the graph keeps its name for the result.
+    A tensor `t` comes out as `t_DequantizeLinear_Output`; one that is known by name outside the graph keeps its name
+    for the result.
 
     Attributes:
         wiring: The float graph.
@@ -81,7 +80,7 @@ class QdqWriter:
         for place, name in enumerate(original.input):
             if name in self.encodings and (name in data or self._is_rounded_for_all(name)):
                 node.input[place] = self._rounded(name)
-        if inside and original.op_type in _WEIGHTED:
+        if inside and original.op_type in WEIGHTED:
             self._round_weight_and_bias(node, original)
         elif inside and (original.op_type in _WITH_OPERANDS or original.op_type in self.also):
             self._round_operands(node, original)
@@ -102,21 +101,21 @@ class QdqWriter:
         encoding = self.encodings.get(name)
         if encoding is None:
             return
-        codes = f"{name}_QuantizeLinear_Output"
-        parameters = self._parameters(name, encoding.scale, encoding.zero_point)
-        self._write("QuantizeLinear", [self._raw(name), *parameters], codes, name, encoding)
-        self._write("DequantizeLinear", [codes, *parameters], self._rounded(name), name, encoding)
-
-    def _write(self, kind: str, inputs: list[str], output: str, name: str, encoding: Encoding) -> None:
+        prefix = self._prefix()
+        parameters = [f"{prefix}scale", f"{prefix}zero_point"]
+        self._add_constant(parameters[0], encoding.scale)
+        self._add_constant(parameters[1], encoding.zero_point)
         is_wide = encoding.zero_point.dtype.itemsize == 2
         domain = CONTRIB if is_wide and self.opset < _OPSET_OF_16_BITS else None
-        self.nodes.append(helper.make_node(kind, inputs, [output], f"{name}_{kind}", domain=domain))
+        for kind, source, target in (
+            ("QuantizeLinear", self._raw(name), f"{prefix}codes"),
+            ("DequantizeLinear", f"{prefix}codes", self._rounded(name)),
+        ):
+            self.nodes.append(helper.make_node(kind, [source, *parameters], [target], f"{prefix}{kind}", domain=domain))
 
-    def _parameters(self, name: str, scale: Array, zero_point: Array) -> list[str]:
-        names = [f"{name}{_SCALE}", f"{name}{_ZERO_POINT}"]
-        self._add_constant(names[0], scale)
-        self._add_constant(names[1], zero_point)
-        return names
+    def _prefix(self) -> str:
+        """Return the beginning of new names: short, for exporters' names can outweigh a small model's weights."""
+        return f"edgeopt/{len(self.constants)}/"
 
     def _add_constant(self, name: str, values: Array) -> None:
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(values).reshape(values.shape), name)
@@ -166,15 +165,15 @@ class QdqWriter:
         A weight that two layers share is stored for each: onnxruntime's rewrite to uint8 weights, on x86 without VNNI,
         fails on a model where they read the same codes.
         """
-        if f"{name}{_SCALE}" in self.constants:
-            name = f"{name}_{len(self.constants)}"
+        prefix = self._prefix()
         zeros = np.zeros(scales.shape, codes.dtype) if zero_point is None else zero_point
-        parts = {f"{name}_QuantizeLinear_Codes": codes, f"{name}{_SCALE}": scales, f"{name}{_ZERO_POINT}": zeros}
+        parts = {f"{prefix}codes": codes, f"{prefix}scale": scales, f"{prefix}zero_point": zeros}
         for part, values in parts.items():
             self._add_constant(part, values)
         attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
-        output = f"{name}_DequantizeLinear_Output"
+        taken = any(f"{name}_DequantizeLinear_Output" in node.output for node in self.nodes)
+        output = f"{prefix}{name}_DequantizeLinear_Output" if taken else f"{name}_DequantizeLinear_Output"
         self.nodes.append(
-            helper.make_node("DequantizeLinear", list(parts), [output], f"{name}_DequantizeLinear", **attributes)
+            helper.make_node("DequantizeLinear", list(parts), [output], f"{prefix}DequantizeLinear", **attributes)
         )
         return output
