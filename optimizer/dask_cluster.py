@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -23,14 +24,14 @@ class Cluster(Executor):
 
     def __init__(self, address: str) -> None:
         try:
-            from distributed import Client  # noqa: PLC0415
+            distributed: Any = importlib.import_module("distributed")
         except ImportError as error:
             raise EnvironmentFault(
                 "E-INSTALL-EXTRA", "--executor dask:// needs Dask", "pip install 'edgeopt[dask]'"
             ) from error
         scheduler = address.replace("dask://", "tcp://", 1)
         try:
-            self._client = Client(scheduler, timeout=_PATIENCE, set_as_default=False)
+            self._client = distributed.Client(scheduler, timeout=_PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
             raise EnvironmentFault(
                 "E-EXECUTOR-LOST",
@@ -44,7 +45,7 @@ class Cluster(Executor):
         future: Future[Any] = self._executor.submit(function, *arguments, **named)
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - Dask cancels none
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Wait for what was handed out and leave the cluster."""
         self._executor.shutdown(wait=wait)
         self._client.close()

@@ -169,7 +169,7 @@ class Judge:
 
 
 def noise_in(outputs: Array, reference: Array) -> float:
-    """Return the mean squared difference divided by the variance of the reference: 0 is no loss, 1 drowns the signal."""
+    """Return the mean squared difference over the variance of the reference: 0 is no loss, 1 drowns the signal."""
     if not np.issubdtype(reference.dtype, np.floating):
         return float(np.mean(outputs != reference))
     difference = outputs.astype(np.float64) - reference

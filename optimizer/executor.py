@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from edge_runtime.errors import BadInput, EnvironmentFault
 
@@ -20,8 +20,14 @@ Common = TypeVar("Common")
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
+Ticks: TypeAlias = Callable[[int, int], None]  # (done, in all)
+
 LOCAL, INLINE, DASK = "local", "inline", "dask://"
 _WORTH_PROCESSES = 3.0  # seconds of work left; below, starting processes that import onnxruntime costs more
+
+
+def silent(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 class Workers:
@@ -41,7 +47,7 @@ class Workers:
         function: Callable[[Common, Item], Answer],
         common: Common,
         items: Sequence[Item],
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Ticks = silent,
     ) -> list[Answer]:
         """Return ``function(common, item)`` for each item.
 

@@ -111,9 +111,9 @@ class Shop:
         return Workbench(base, self.terms, self.means.cache, self.means.workers, versions())
 
     def _speedup(self, before: bytes, after: bytes) -> Interval:
-        pair = [replace(self.own, name=name, data=data) for name, data in (("before", before), ("after", after))]
+        old, new = (replace(self.own, name=name, data=one) for name, one in (("before", before), ("after", after)))
         timer = FreshSessions(self.terms.sample, SMALLEST_SPEEDUP, self.own.settings)
-        return self.means.stopwatch.speedup(*pair, timer.speedup)
+        return self.means.stopwatch.speedup(old, new, timer.speedup)
 
     def _float32(self, name: str, simplified: Simplified) -> Candidate:
         kept = ", ".join(step.name for step in simplified.steps if step.kept)

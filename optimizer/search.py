@@ -49,9 +49,7 @@ class StaticSearch:
         progress: Told about every stage.
     """
 
-    def __init__(
-        self, bench: Workbench, placements: PlacementSearch, costs: Costs, progress: Progress
-    ) -> None:
+    def __init__(self, bench: Workbench, placements: PlacementSearch, costs: Costs, progress: Progress) -> None:
         self._bench, self._costs, self._progress = bench, costs, progress
         self._placements = placements
         self._ladder = Ladder(bench, self._costliest)
@@ -123,5 +121,3 @@ class StaticSearch:
 
     def _of_base(self) -> str:
         return f" ({self._bench.base.label})" if self._bench.base.label else ""
-
-

@@ -13,6 +13,7 @@ from benchmarks.latency import FEWEST_ROUNDS, Comparison, Interval, Plan, Run, c
 from edge_runtime.inference.engine import Engine, Feeds
 from optimizer.cache import Cache, Parts, key
 from optimizer.candidates import Candidate
+from optimizer.executor import Ticks, silent
 
 _KIND = "timing"
 _MOST_SECONDS = 60.0  # of one comparison, where the fewest rounds allow that
@@ -51,7 +52,10 @@ class Stopwatch:
     taken: list[Timed] = field(default_factory=list)
 
     def timed(
-        self, candidates: Sequence[Candidate], plan: Plan, progress: Callable[[int, int], None] = lambda done, total: None
+        self,
+        candidates: Sequence[Candidate],
+        plan: Plan,
+        progress: Ticks = silent,
     ) -> list[Candidate]:
         """Return the candidates with milliseconds and speed-up over the first; those that are out stay as they are."""
         running = [candidate for candidate in candidates if not candidate.rejected]
@@ -64,11 +68,11 @@ class Stopwatch:
 
     def speedup(self, before: Candidate, after: Candidate, timer: Callable[[bytes, bytes], Interval]) -> Interval:
         """Return time before / time after of two models that hardly differ, measured by `timer` or taken up again."""
-        return self._remembered([before, after], "fresh sessions", lambda: _pair(timer(before.data, after.data))).speedups[1]
+        return self._remembered(
+            [before, after], "fresh sessions", lambda: _pair(timer(before.data, after.data))
+        ).speedups[1]
 
-    def _compared(
-        self, running: Sequence[Candidate], plan: Plan, progress: Callable[[int, int], None]
-    ) -> Comparison:
+    def _compared(self, running: Sequence[Candidate], plan: Plan, progress: Ticks) -> Comparison:
         def measured() -> Comparison:
             engines = [candidate.engine() for candidate in running]
             clock = clock_for(max(candidate.settings.threads for candidate in running))

@@ -21,7 +21,7 @@ from optimizer.candidates import Candidate, judge
 from optimizer.correct import CORRECTIONS
 from optimizer.data import Dataset
 from optimizer.evaluate import Budget, Judge
-from optimizer.executor import Workers
+from optimizer.executor import Ticks, Workers, silent
 from optimizer.quantize import quantize, tensors_to_observe
 from optimizer.recipe import Recipe
 
@@ -112,13 +112,11 @@ class Workbench:
         self.workers = workers
         self._cache, self._tools = cache, dict(tools)
 
-    def built(self, orders: Sequence[Order], progress: Callable[[int, int], None] = lambda d, t: None) -> list[Candidate]:
+    def built(self, orders: Sequence[Order], progress: Ticks = silent) -> list[Candidate]:
         """Return forms that load and run, not judged yet; a failure is a rejected candidate, never an exception."""
         return self._made("built", build, orders, progress)
 
-    def judged(
-        self, orders: Sequence[Order], progress: Callable[[int, int], None] = lambda d, t: None
-    ) -> list[Candidate]:
+    def judged(self, orders: Sequence[Order], progress: Ticks = silent) -> list[Candidate]:
         """Return forms held against the budget."""
         return self._made("judged", build_and_judge, orders, progress)
 
@@ -127,7 +125,7 @@ class Workbench:
         kind: str,
         make: Callable[[tuple[Base, Terms], Order], Candidate],
         orders: Sequence[Order],
-        progress: Callable[[int, int], None],
+        progress: Ticks,
     ) -> list[Candidate]:
         found = [self._found(kind, order) for order in orders]
         missing = [index for index, candidate in enumerate(found) if candidate is None]
@@ -184,7 +182,7 @@ def form(base: Base, recipe: Recipe) -> bytes:
         samples = base.calibration.head(_CORRECTION_SAMPLES) if base.calibration else {}
         corrected = correction.apply(data, _Quantized(plain, ranges), samples)
         if correction.changes_ranges and corrected != data and base.calibration is not None:
-            histograms = observe(corrected, tensors_to_observe(corrected), base.calibration, lambda done, total: None)
+            histograms = observe(corrected, tensors_to_observe(corrected), base.calibration, silent)
         data = corrected
     return quantize(data, plain, ranges_of(histograms, recipe.method))
 

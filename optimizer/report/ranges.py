@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from optimizer.calibrate.histogram import Histogram
 from optimizer.report.record import BINS, Range
 
 
-class Seen(Protocol):
-    """What calibration keeps of one tensor: exact extremes, and counts of equally wide bins from `edge_low` on."""
-
-    low: float
-    high: float
-    edge_low: float
-    width: float
-    counts: NDArray[Any]
-
-
-def range_of(tensor: str, seen: Seen, chosen: tuple[float, float], method: str) -> Range:
+def range_of(tensor: str, seen: Histogram, chosen: tuple[float, float], method: str) -> Range:
     """Return a tensor's histogram in 64 bins and the range chosen from it; bins are joined, none is split evenly."""
     bins = len(seen.counts)
     counts = np.zeros(BINS, dtype=np.int64)

@@ -10,6 +10,7 @@ With an open batch onnxruntime folds none of these: for it Shape is one value, a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -104,7 +105,7 @@ def _computed(graph: Editor, node: onnx.NodeProto, values: Mapping[str, Array]) 
     )
     model = onnx.helper.make_model(alone, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
     try:
-        results: list[Array] = list(ReferenceEvaluator(model).run(None, dict(values)))
+        results: Any = ReferenceEvaluator(model).run(None, dict(values))
         return np.asarray(results[0])
     except (TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
         return None  # onnx's reference does not know this form: it stays as it is

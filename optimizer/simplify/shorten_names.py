@@ -28,8 +28,10 @@ def apply(data: bytes) -> bytes:
     for node in everywhere:  # bodies of control flow refer to tensors outside by name
         node.input[:] = [short.get(name, name) for name in node.input]
         node.output[:] = [short.get(name, name) for name in node.output]
-    for item in (*graph.initializer, *graph.value_info):
-        item.name = short.get(item.name, item.name)
+    for constant in graph.initializer:
+        constant.name = short.get(constant.name, constant.name)
+    for value in graph.value_info:
+        value.name = short.get(value.name, value.name)
     for annotation in graph.quantization_annotation:
         annotation.tensor_name = short.get(annotation.tensor_name, annotation.tensor_name)
     return model.SerializeToString()

@@ -1,10 +1,10 @@
 """Rewrites for speed: exact as all are, and kept only where a measurement on this machine shows that they pay.
 
 Which of them pay depends on the machine: blocks of 16 channels are those of AVX-512, blocks of 8 those of AVX2. So none
-is believed. A rewrite is kept where the median over pairs of
-fresh sessions is above 1.01 and the low end of its 95 % interval above 0.98. These are lower bars than for a verdict in a report
-(benchmarks.latency.verdict) on purpose: a rewrite that computes the same and is kept by mistake costs at most the
-noise, several small gains add up, and the result is timed against the user's own model in the end.
+is believed. A rewrite is kept where the median over pairs of fresh sessions is above 1.01 and the low end of its 95 %
+interval above 0.98. These are lower bars than for a verdict in a report (benchmarks.latency.verdict) on purpose: a
+rewrite that computes the same and is kept by mistake costs at most the noise, several small gains add up, and the
+result is timed against the user's own model in the end.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from edge_runtime.inference.ort import OrtEngine, SessionSettings, executed_graph
-from optimizer.calibrate.observe import observe_ranges
+from optimizer.calibrate.observe import observe
+from optimizer.calibrate.ranges import ranges_of as read
 from optimizer.data import Dataset
 from optimizer.quantize import quantize, tensors_to_observe
 from optimizer.recipe import Recipe
@@ -63,7 +64,7 @@ def simplified(model: onnx.ModelProto, feeds: Feeds) -> bytes:
 def ranges_of(data: bytes, feeds: Feeds) -> Ranges:
     """Return the smallest and largest value of every tensor a form may need."""
     samples = Dataset(feeds, None, next(iter(feeds)))
-    return observe_ranges(data, tensors_to_observe(data), samples, lambda done, total: None)
+    return read(observe(data, tensors_to_observe(data), samples, lambda done, total: None), "minmax")
 
 
 def static(data: bytes, feeds: Feeds, **recipe: Any) -> bytes:

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Feeds
 from edge_runtime.inference.ort import OrtEngine
-from optimizer.calibrate.observe import observe_ranges
+from optimizer.calibrate.observe import observe
+from optimizer.calibrate.ranges import ranges_of as read
 from optimizer.data import Dataset
 from optimizer.quantize import quantize, tensors_to_observe
+from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Static
 
 
@@ -22,14 +24,14 @@ def quantizer(samples: Feeds, keep_float: tuple[str, ...] = ()) -> Callable[[byt
 
     def quantized(data: bytes) -> bytes:
         dataset = Dataset(dict(samples), None, "samples")
-        ranges = observe_ranges(data, tensors_to_observe(data), dataset, lambda done, total: None)
-        return quantize(data, Int8Static(), ranges, keep_float)
+        ranges = read(observe(data, tensors_to_observe(data), dataset, lambda done, total: None), "minmax")
+        return quantize(data, Recipe(Int8Static(), keep_float=tuple(keep_float)), ranges)
 
     return quantized
 
 
 def int8_error(data: bytes, reference: bytes, samples: Feeds, fresh: Feeds) -> float:
-    """Return the mean squared error of the int8 form of `data` against `reference` in float32, relative to its variance.
+    """Return the mean squared error of the int8 form of `data` against `reference`, relative to its variance.
 
     Args:
         data: The model to quantize.

@@ -7,14 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from forms import static
 from models import images, mlp, model_of, residual_convnet, tree
 from onnx import helper, numpy_helper
 
 from optimizer.anatomy import multiplications, operators, opsets, parameters, stays_float
-from optimizer.calibrate.observe import observe_ranges
-from optimizer.data import Dataset
-from optimizer.quantize import quantize, tensors_to_observe
-from optimizer.schemes import Int8Static
 from optimizer.simplify import simplify
 
 
@@ -30,7 +27,7 @@ def test_counts_by_hand() -> None:
 @pytest.mark.parametrize(
     ("name", "macs"), [("kws_dscnn", 2_656_768), ("cifar10_resnet8", 12_501_632), ("sound_autoencoder", 264_192)]
 )
-def test_published_counts(assets: Path, name: str, macs: int) -> None:
+def test_counts_of_the_reference_models(assets: Path, name: str, macs: int) -> None:
     """The MLPerf Tiny reference models: 2.7, 12.5 and 0.26 million multiply-adds."""
     assert multiplications(onnx.load_model(assets / name / "model.onnx")) == macs
 
@@ -39,8 +36,7 @@ def test_an_int8_form_counts_like_its_model() -> None:
     """Scales and zero points are no parameters; nodes out of order, as quantizers leave them, are no obstacle."""
     sample = {"x": images(4)}
     data = simplify(residual_convnet().SerializeToString(), sample).data
-    ranges = observe_ranges(data, tensors_to_observe(data), Dataset(sample, None, "x.npz"), lambda done, total: None)
-    form = onnx.load_model_from_string(quantize(data, Int8Static(), ranges, ()))
+    form = onnx.load_model_from_string(static(data, sample))
     assert multiplications(form) == multiplications(residual_convnet())
     assert parameters(form.graph) == parameters(residual_convnet().graph)
 

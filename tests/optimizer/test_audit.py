@@ -15,10 +15,7 @@ from zoo import ZOO, feeds_for
 from devices.host import detect
 from edge_runtime.inference.ort import SessionSettings
 from optimizer.audit import audit
-from optimizer.calibrate.observe import observe
-from optimizer.calibrate.ranges import ranges_of
-from optimizer.data import Dataset
-from optimizer.quantize import quantize, tensors_to_observe
+from optimizer.quantize import quantize
 from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Static, Int8StaticSymmetric, Int8Weights
 
@@ -26,8 +23,7 @@ SETTINGS = SessionSettings()
 
 
 def _ranges(data: bytes) -> dict[str, tuple[float, float]]:
-    samples = Dataset({"x": images(20)}, None, "x")
-    return ranges_of(observe(data, tensors_to_observe(data), samples, lambda done, total: None), "minmax")
+    return ranges_of(data, {"x": images(20)})
 
 
 def test_a_float_model_runs_in_float() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from benches import QUICK, folder_of, original_of, stopwatch_for
 from models import images, residual_convnet
-from pathlib import Path
 
 from optimizer.cache import Cache
 from optimizer.stopwatch import pin

@@ -11,7 +11,6 @@ from onnx import helper
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from optimizer.calibrate.minmax import MinMax
-from optimizer.calibrate.observe import observe_ranges
 from optimizer.data import Dataset
 from optimizer.quantize import tensors_to_observe
 
