@@ -13,7 +13,13 @@ from optimizer.calibrate.histogram import Histogram
 from optimizer.data import Dataset
 
 MEMORY = 256 << 20  # bytes of activations held at a time
-_BATCH = 8  # samples run at a time where memory allows; more are not faster (docs/benchmarks.md)
+# A batch is as many samples as are still faster together: at most 8, and no more than lie in 32 MiB.
+_BATCH = 8
+_BATCH_BYTES = 32 << 20
+# Values counted per tensor, spread evenly over the samples, of which each gives some: a tail of 0.005 % is then still
+# a hundred values. Neighbouring activations resemble each other, so counting all of many samples tells little more.
+_VALUES = 1 << 21
+_LEAST_PER_SAMPLE = 1 << 10
 _SETTINGS = SessionSettings(optimize=False)
 
 
@@ -28,6 +34,7 @@ def observe(
 
     Where the activations of one sample do not fit the memory, the tensors are watched in groups and the samples run
     once for each: k groups need about 1 / k of the memory and k times the time, and give the same histograms.
+    Of very many values a regular pick is counted (see `Histogram`), the same however they are cut into batches.
 
     Args:
         data: The float32 model.
@@ -44,10 +51,12 @@ def observe(
     budget = MEMORY if memory is None else memory
     sizes = _bytes_per_sample(data, in_graph_order(data, tensors), samples) if tensors else {}
     groups = _groups(sizes, budget)
-    histograms = {name: Histogram() for name in tensors}
+    most = max(_LEAST_PER_SAMPLE, _VALUES // max(1, len(samples)))
+    histograms = {name: Histogram(most) for name in tensors}
     for index, group in enumerate(groups):
         engine = OrtEngine(expose(data, group), _SETTINGS)
-        wanted = max(1, min(_BATCH, budget // max(1, sum(sizes[name] for name in group))))
+        held = max(1, sum(sizes[name] for name in group))
+        wanted = max(1, min(_BATCH, min(_BATCH_BYTES, budget) // held))
         done = index * len(samples)
         for batch in batches(samples.feeds, batch_size_of(engine, wanted)):
             _watch(engine, batch, {name: histograms[name] for name in group}, samples.source)
