@@ -89,10 +89,12 @@ class Histogram:
         if not values.size:
             return
         values = np.ascontiguousarray(values, dtype=np.float32)
+        before = self._low, self._high
         self._take_extremes(values)
         self.count += values.size
         if self.finite:
-            self._widen()
+            if (self._low, self._high) != before:
+                self._widen()
             self._add(self._pick(values))
 
     def _take_extremes(self, values: Array) -> None:

@@ -46,7 +46,9 @@ class Density:
         filled = np.flatnonzero(counts)
         first, last = (int(filled[0]), int(filled[-1])) if len(filled) else (0, 0)
         edges = histogram.edge_low + np.arange(first, last + 2) * width
-        return cls(edges, -np.diff(counts[first : last + 1] / width, prepend=0.0, append=0.0))
+        heights = np.zeros(last - first + 3)
+        heights[1:-1] = counts[first : last + 1] / width
+        return cls(edges, heights[:-1] - heights[1:])
 
 
 def squared_error(
@@ -76,7 +78,7 @@ def squared_error(
     integrals += codes  # 12 F / s^3
     # Not @: for so little, threads of the BLAS library cost more than they save.
     sums = np.einsum("ij,j->i", integrals, density.drops)
-    return np.maximum(sums * safe[:, 0] ** 3 / 12, 0.0)
+    return np.asarray(np.maximum(sums * safe[:, 0] ** 3 / 12, 0.0))
 
 
 def nonzero_counts(histogram: Histogram) -> NDArray[np.float64]:
