@@ -90,10 +90,7 @@ def main(arguments: list[str]) -> None:
             _say(f"{'':12} {'wall s':>8} {'cpu s':>8} {'MB':>8} {'wall':>7} {'cpu':>7} {'memory':>7}  ours / peer\n")
             for tool, of_tool in costs.items():
                 _say(_row(tool, of_tool, costs[OURS]))
-        grown = {count: _measure(real, OURS, count).memory for count in _GROWTH}
-        ratio = max(grown.values()) / min(grown.values())
-        told = ", ".join(f"{count}: {_megabytes(memory)}" for count, memory in grown.items())
-        _say(f"\n{real.name}, ours, MB by number of samples: {told}; {_held(ratio, MOST_GROWTH)}\n")
+        _say(_growth(real, options.rounds))
 
 
 def _prepare(folder: Path, model: bytes, samples: NDArray[np.float32]) -> None:
@@ -110,6 +107,15 @@ def _interleaved(case: Path, samples: int, rounds: int) -> dict[str, list[Cost]]
         for tool in order.permutation(list(costs)):
             costs[str(tool)].append(_measure(case, str(tool), samples))
     return costs
+
+
+def _growth(case: Path, rounds: int) -> str:
+    """Return our memory by number of samples: medians of interleaved rounds, since one run differs by some percent."""
+    rounded = [[_measure(case, OURS, count).memory for count in _GROWTH] for _ in range(rounds)]
+    medians = [statistics.median(column) for column in zip(*rounded, strict=True)]
+    told = ", ".join(f"{count}: {_megabytes(memory)}" for count, memory in zip(_GROWTH, medians, strict=True))
+    held = _held(max(medians) / min(medians), MOST_GROWTH)
+    return f"\n{case.name}, ours, MB by number of samples: {told}; largest / smallest {held}\n"
 
 
 def _measure(case: Path, tool: str, samples: int) -> Cost:

@@ -9,8 +9,8 @@ from optimizer.calibrate.histogram import BINS, Histogram
 from optimizer.calibrate.squared_error import nonzero_counts
 
 LEVELS = 256
-_COARSE = 24  # candidates per end at first; then a few around the best one, ever closer, down to single bins
-_AROUND = 4
+_COARSE = 16  # candidates per end at first; then a few around the best one, ever closer, down to single bins
+_AROUND = 3
 
 Edges = NDArray[np.int64]
 

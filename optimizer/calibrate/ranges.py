@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from optimizer.calibrate.entropy import entropy
 from optimizer.calibrate.histogram import Histogram
-from optimizer.calibrate.squared_error import expected_error, squared_error
+from optimizer.calibrate.squared_error import Density, expected_error, squared_error
 
 __all__ = ["METHODS", "chosen_method", "entropy", "expected_error", "minmax", "mse", "percentile", "ranges_of"]
 
@@ -19,9 +19,11 @@ Range = tuple[float, float]
 _PERCENTILE = 99.99
 # A clipped range must beat the full one by this share: samples not seen may reach further than those seen.
 _CLEARLY_BETTER = 0.05
-# Shares of the full range's ends that the search for the least error begins with, and its later steps around the best.
-_COARSE_SHARES = np.concatenate([2.0 ** -np.arange(9, 3, -1), np.arange(2, 17) / 16])
-_FINER = (0.2, 0.07, 0.025, 0.01)
+# The search for the least error: shares of the full range's ends to begin with, on bins taken together by four, then
+# finer and finer relative steps around the best pair, on all bins.
+_SHARES = np.array([1 / 256, 1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 0.2, 0.3, 0.45, 0.6, 0.7, 0.8, 0.9, 1.0])
+_MERGED = 4
+_FINER = (0.1, 0.03, 0.01)
 
 
 def ranges_of(histograms: Mapping[str, Histogram], method: str) -> dict[str, Range]:
@@ -40,9 +42,19 @@ def ranges_of(histograms: Mapping[str, Histogram], method: str) -> dict[str, Ran
 
 def chosen_method(histogram: Histogram) -> str:
     """Return the method that ``auto`` takes for this tensor."""
-    errors = {name: expected_error(histogram, *of(histogram)) for name, of in _METHODS.items()}
+    return _chosen(histogram)[0]
+
+
+def _chosen(histogram: Histogram) -> tuple[str, Range]:
+    """Return the method with the least expected squared error, ``minmax`` unless it is clearly less, and its range.
+
+    ``entropy`` is no candidate: what it minimises is not the squared error, so it cannot beat ``mse`` at that.
+    """
+    ranges = {name: _METHODS[name](histogram) for name in ("minmax", "percentile", "mse")}
+    errors = {name: expected_error(histogram, *bounds) for name, bounds in ranges.items()}
     best = min(errors, key=lambda name: errors[name])
-    return best if errors[best] < (1 - _CLEARLY_BETTER) * errors["minmax"] else "minmax"
+    chosen = best if errors[best] < (1 - _CLEARLY_BETTER) * errors["minmax"] else "minmax"
+    return chosen, ranges[chosen]
 
 
 def minmax(histogram: Histogram) -> Range:
@@ -73,21 +85,26 @@ def mse(histogram: Histogram) -> Range:
     arXiv:2106.08295, section 3.1, equation 13. The error of each candidate comes from `squared_error`.
     """
     low, high = minmax(histogram)
-    candidates = _pairs(_COARSE_SHARES, _COARSE_SHARES, low, high)
-    for spread in (*_FINER, None):
-        errors = squared_error(histogram, candidates[:, 0] * low, candidates[:, 1] * high)
-        best = candidates[int(np.argmin(errors))]
-        if spread is not None:
-            around = 1 + spread * np.arange(-2, 3)
-            candidates = np.vstack([best, _pairs(best[0] * around, best[1] * around, low, high)])
+    pairs = _pairs(_SHARES, _SHARES, low, high)
+    best = _least(Density.of(histogram, _MERGED), pairs, low, high)
+    density = Density.of(histogram)
+    for step in _FINER:
+        around = 1 + step * np.arange(-2, 3)
+        # The full range stays a candidate, first: of equal errors, argmin takes the first.
+        pairs = np.vstack([np.ones(2), best, _pairs(best[0] * around, best[1] * around, low, high)])
+        best = _least(density, pairs, low, high)
     return float(best[0]) * low, float(best[1]) * high
+
+
+def _least(density: Density, pairs: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+    errors = squared_error(density, pairs[:, 0] * low, pairs[:, 1] * high)
+    return np.asarray(pairs[int(np.argmin(errors))])
 
 
 def _pairs(lows: NDArray[np.float64], highs: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
     """Return all pairs of shares of the two ends, at most 1; an end that is zero has no choice."""
     lows = np.unique(np.minimum(lows, 1)) if low < 0 else np.ones(1)
     highs = np.unique(np.minimum(highs, 1)) if high > 0 else np.ones(1)
-    # The widest range comes first: of equal errors, argmin takes it.
     return np.stack(np.meshgrid(lows[::-1], highs[::-1], indexing="ij"), axis=-1).reshape(-1, 2)
 
 
@@ -100,7 +117,7 @@ _METHODS: dict[str, Callable[[Histogram], Range]] = {
 
 
 def _range(histogram: Histogram, method: str) -> Range:
-    return _METHODS[chosen_method(histogram) if method == "auto" else method](histogram)
+    return _chosen(histogram)[1] if method == "auto" else _METHODS[method](histogram)
 
 
 def outlier_ratio(histogram: Histogram) -> float | None:
