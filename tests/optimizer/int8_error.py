@@ -29,7 +29,7 @@ def quantizer(samples: Feeds, keep_float: tuple[str, ...] = ()) -> Callable[[byt
 
 
 def int8_error(data: bytes, reference: bytes, samples: Feeds, fresh: Feeds) -> float:
-    """Return the mean squared error of the int8 form of `data` against `reference` in float32, relative to its variance.
+    """Return the mean squared error of the int8 form of `data` against `reference`, relative to the variance.
 
     Args:
         data: The model to quantize.
