@@ -9,7 +9,7 @@ from optimizer.lint import answers
 from optimizer.lint.answers import Answers
 from optimizer.lint.excerpt import Excerpt
 from optimizer.lint.finding import Finding
-from optimizer.lint.image import channel_axis
+from optimizer.lint.image import channel_axis, reversed_colours
 from optimizer.lint.witness import Witness
 
 _EIGHT_BIT = 255.0
@@ -83,10 +83,13 @@ def between(name: str, calibration: Excerpt, evaluation: Excerpt) -> Finding | N
 
 
 def _by_normalisation(name: str, given: Excerpt, other: Excerpt, witness: Witness) -> bool | None:
-    misfits = witness.misfits(name, given, other)
+    exchanged = reversed_colours(other.feeds[name])  # colours in the wrong order must not hide the scale
+    forms = [other] if exchanged is None else [other, other.with_input(name, exchanged)]
+    misfits = witness.misfits(name, given, *forms)
     if misfits is None:
         return None
-    return bool(misfits[0] > 1.5 and misfits[1] < 1 and misfits[1] < misfits[0] / 3)
+    before, after = misfits[0], min(misfits[1:])
+    return before > 1.5 and after < 1 and after < before / 3
 
 
 def _by_constants(name: str, given: Excerpt, other: Excerpt, witness: Witness) -> bool | None:
