@@ -24,6 +24,13 @@ def caveats(model: LoadedModel, chosen: Candidate, rewrites: Sequence[Step], req
 
 
 def _about_accuracy(model: LoadedModel, chosen: Candidate, request: Request) -> Iterator[str]:
+    if model.reduced_from:
+        yield (
+            "accuracy is UNVERIFIED: the model holds more than 2 GiB and its float32 form was not run; compare the "
+            "outputs of this package with those of your own program. Weights are restored at each inference: slower "
+            "than float32, in a fourth of its memory"
+        )
+        return
     if request.samples is not None:
         if request.evaluation is None:
             yield "accuracy was measured on the calibration samples and is optimistic: give --evaluation"

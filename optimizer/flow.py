@@ -42,10 +42,10 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     """
     device = _device(request.target)
     nothing = nothing_to_quantize(model)
-    original = Candidate("as-given" if nothing else "fp32", "as given", model.data, SessionSettings(request.threads))
+    original = _original(model, nothing, request.threads)
     engine = original.engine()
     sample = _one_sample(engine, request)
-    by = _judge(engine, request)
+    by = None if model.reduced_from else _judge(engine, request)  # there is no float32 model to compare with
     simplified = simplify(model.data, sample) if nothing is None else Simplified(model.data, ())
     candidates = [judge(original, by, request.budget)]
     if nothing is None:
@@ -56,7 +56,8 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     chosen = choose(candidates)
     if request.require_int8 and chosen.scheme is None:
         raise _int8_missing(candidates, nothing, request)
-    choice = Choice(chosen, candidates, _reason(chosen, original.name, nothing))
+    reason = f"the only form: {nothing}" if model.reduced_from else _reason(chosen, original.name, nothing)
+    choice = Choice(chosen, candidates, reason)
     manifest, members = seal(model, choice, sample, request)
     executed = audit(chosen.data, chosen.settings)
     warnings = (*caveats(model, chosen, simplified.steps, request), *(by.doubts() if by else ()))
@@ -65,6 +66,8 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
 
 def nothing_to_quantize(model: LoadedModel) -> str | None:
     """Return why a model is passed through as it is, None where there is work to do."""
+    if model.reduced_from:
+        return "it holds more than 2 GiB, so its weights became int8 while it was read, and nothing else was tried"
     if model.already_quantized:
         return f"the model is already quantized (it holds {', '.join(model.already_quantized)})"
     if not model.weights:
@@ -74,6 +77,14 @@ def nothing_to_quantize(model: LoadedModel) -> str | None:
         found = ", ".join(list(model.operators)[:5])
         return f"it has no {', '.join(WEIGHTED_OPS)} with constant float32 weights (it is made of {found})"
     return None
+
+
+def _original(model: LoadedModel, nothing: str | None, threads: int) -> Candidate:
+    if model.reduced_from:
+        # Weights are restored at each inference: restored at loading they would need the memory of the float32 model.
+        scheme = Int8Weights(session={})
+        return Candidate(scheme.name, scheme.precision, model.data, SessionSettings(threads), scheme)
+    return Candidate("as-given" if nothing else "fp32", "as given", model.data, SessionSettings(threads))
 
 
 def _device(name: str) -> profile.Device:
