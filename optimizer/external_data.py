@@ -134,7 +134,7 @@ def unreadable(path: Path, why: str) -> BadInput:
 
 
 def _entries(tensor: onnx.TensorProto) -> dict[str, str]:
-    return {entry.key: entry.value for entry in tensor.external_data}
+    return {str(entry.key): str(entry.value) for entry in tensor.external_data}
 
 
 def _inside(path: Path, location: str) -> Path:

@@ -22,6 +22,7 @@ from optimizer.data import Dataset
 from optimizer.evaluate import Judge
 from optimizer.graph import WEIGHTED_OPS
 from optimizer.load import LoadedModel
+from optimizer.load_large import SESSION
 from optimizer.quantize import tensors_to_observe
 from optimizer.request import Request
 from optimizer.result import Result
@@ -81,8 +82,8 @@ def nothing_to_quantize(model: LoadedModel) -> str | None:
 
 def _original(model: LoadedModel, nothing: str | None, threads: int) -> Candidate:
     if model.reduced_from:
-        # Weights are restored at each inference: restored at loading they would need the memory of the float32 model.
-        scheme = Int8Weights(session={})
+        # Not restored when loaded, as Int8Weights' own session does: that takes the memory of the float32 model.
+        scheme = Int8Weights(session=SESSION)
         return Candidate(scheme.name, scheme.precision, model.data, SessionSettings(threads), scheme)
     return Candidate("as-given" if nothing else "fp32", "as given", model.data, SessionSettings(threads))
 

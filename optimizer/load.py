@@ -189,6 +189,8 @@ def unknown_operators(model: onnx.ModelProto) -> list[str]:
 
 
 def _is_known(domain: str, name: str) -> bool:
+    if not isinstance(name, str) or not isinstance(domain, str):
+        return False  # protobuf gives bytes where a damaged model's text is not UTF-8
     standard = "" if domain == "ai.onnx" else domain
     if standard in {"", "ai.onnx.ml"}:
         # Gelu and others of newer sets, and experiments of old ones, are onnxruntime's to judge.

@@ -22,12 +22,17 @@ from edge_runtime.package.archive import MAX_PACKAGE_BYTES
 from optimizer.external_data import Extent, extent_of, external_tensors, size_in_bytes
 from optimizer.graph import float_weights, output_channel_axis
 
-_BLOCK_BYTES = 1 << 28
+_BLOCK_BYTES = 1 << 25
+_KEPT_BYTES = 1 << 28  # a weight up to this size is read once
+_LIMIT = MAX_PACKAGE_BYTES - (1 << 24)  # leaves room for manifest and golden samples
 _SMALLEST_WEIGHT = 256  # elements; below, scales would outweigh what int8 saves
+# onnxruntime keeps such weights as int8 in its MatMulNBits kernel. Level 1 is float32 arithmetic; its default would
+# quantize the activations as well, which nobody has measured the accuracy of.
+SESSION = {"session.qdq_matmulnbits_accuracy_level": "1"}
 _FIRST_OPSET = 13  # the first whose DequantizeLinear has an axis
 
 
-def reduce(path: Path, model: onnx.ModelProto, opset: int, limit: int = MAX_PACKAGE_BYTES) -> None:
+def reduce(path: Path, model: onnx.ModelProto, opset: int, limit: int = _LIMIT) -> None:
     """Bring all external tensors into the model, large weights of multiplying operators as int8.
 
     Args:
@@ -90,7 +95,7 @@ def _reducible(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
 
 
 def _planned(path: Path, tensor: onnx.TensorProto, as_int8: bool) -> int:
-    """Return the bytes a tensor will take: a fourth, and its scales and zero points, which a weight's largest side bounds."""
+    """Return the bytes a tensor will take: a fourth, and at most as many scales as its largest side."""
     size = size_in_bytes(path, tensor)
     return size // 4 + 5 * max(tensor.dims) if as_int8 else size
 
@@ -121,8 +126,8 @@ def _store_as_int8(
 def _quantized(extent: Extent, shape: tuple[int, ...], axis: int) -> tuple[Array, Array]:
     """Return what `graph.quantize_symmetric` returns for the whole weight.
 
-    Blocks of rows hold whole channels where the channel is the first axis. Elsewhere a weight larger than one block is
-    read twice: first its largest values, then its codes.
+    Blocks of rows hold whole channels where the channel is the first axis. Elsewhere a weight goes by twice: first for
+    its largest values, then for its codes.
     """
     others = tuple(index for index in range(len(shape)) if index != axis)
     along = [1] * len(shape)
@@ -135,10 +140,11 @@ def _quantized(extent: Extent, shape: tuple[int, ...], axis: int) -> tuple[Array
             _write_codes(codes[start : start + len(block)], block, parts[-1].reshape(along))
         return codes, np.concatenate(parts)
     largest = np.zeros(shape[axis], np.float32)
-    for _, block in extent.rows(shape, _BLOCK_BYTES):
+    again = list(extent.rows(shape, _BLOCK_BYTES)) if extent.length <= _KEPT_BYTES else None
+    for _, block in again or extent.rows(shape, _BLOCK_BYTES):
         np.maximum(largest, np.abs(block).max(axis=others), out=largest)
     scales = _scales(largest)
-    for start, block in extent.rows(shape, _BLOCK_BYTES):
+    for start, block in again or extent.rows(shape, _BLOCK_BYTES):
         _write_codes(codes[start : start + len(block)], block, scales.reshape(along))
     return codes, scales
 
