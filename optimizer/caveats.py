@@ -30,6 +30,12 @@ def caveats(model: LoadedModel, chosen: Candidate, account: Account, request: Re
 
 
 def _about_accuracy(model: LoadedModel, chosen: Candidate, request: Request) -> Iterator[str]:
+    if model.reduced_from:
+        yield (
+            "accuracy is UNVERIFIED: the model holds more than 2 GiB and its float32 form was not run; compare the "
+            "outputs of this package with those of your own program. Weights stay int8 in memory"
+        )
+        return
     if request.samples is not None:
         if request.evaluation is None:
             yield "accuracy was measured on the calibration samples and is optimistic: give --evaluation"
@@ -61,8 +67,8 @@ def _about_width(chosen: Candidate) -> Iterator[str]:
     found = chosen.accuracy
     if found is not None and found.samples < _WIDE_BELOW:
         yield (
-            f"only {found.samples} evaluation samples: the interval is wide, {found.metric} lies somewhere between "
-            f"{found.low:.4f} and {found.high:.4f}; a few hundred show more"
+            f"only {found.samples} evaluation samples: an interval from so few ({found.metric} {found.low:.4f} to "
+            f"{found.high:.4f}) is wide and itself uncertain; a few hundred show more"
         )
 
 

@@ -78,10 +78,6 @@ class Judge:
             _check_stable(metric, value, _value(metric, outputs, truth))
         return cls(metric, data, reader, truth, outputs, value, confidence)
 
-    def value_of(self, outputs: Viewed) -> float:
-        """Return the metric of outputs on all samples; NaN where it has none."""
-        return _value(self.metric, outputs, self.truth)
-
     def evaluate(self, engine: Engine, batch: int) -> Accuracy:
         """Run a candidate on all samples and return its value and its loss with percentile bootstrap intervals.
 
@@ -116,8 +112,7 @@ class Judge:
 
     def accuracy_of(self, outputs: Viewed) -> Accuracy:
         """Return the value of a candidate's outputs and its loss, with their intervals; see `evaluate`."""
-        value = self.value_of(outputs)
-        values = self._resampled(outputs)
+        value, values = self._measured(outputs)
         loss = self._loss(value, self.reference_value)
         losses = self._sign * (self._reference_resampled - values)
         (low, high), (loss_low, loss_high) = self._interval(values, value), self._interval(losses, loss)
@@ -140,17 +135,17 @@ class Judge:
 
     @cached_property
     def _reference_resampled(self) -> Array:
-        return self._resampled(self.reference_outputs)
+        return self._measured(self.reference_outputs)[1]
 
-    def _resampled(self, outputs: Viewed) -> Array:
-        """Return the value on each resample of the samples; NaN where the metric has none there."""
+    def _measured(self, outputs: Viewed) -> tuple[float, Array]:
+        """Return the value on all samples, and on each resample of them; NaN where the metric has none there."""
         metric, units = self.metric, len(self.truth)
         if metric.resampled is not None:
-            function = metric.resampled(outputs, self.truth)
-            return np.concatenate([function(block) for block in counts(units, _RESAMPLES)])
-        return np.asarray(
-            [_value_or_nan(metric, picked(outputs, pick), self.truth[pick]) for pick in picks(units, _RESAMPLES)]
-        )
+            function = metric.resampled(outputs, self.truth)  # once: detections are matched in here
+            value = float(function(np.ones((1, units)))[0])
+            return value, np.concatenate([function(block) for block in counts(units, _RESAMPLES)])
+        values = [_value_or_nan(metric, picked(outputs, pick), self.truth[pick]) for pick in picks(units, _RESAMPLES)]
+        return _value(metric, outputs, self.truth), np.asarray(values)
 
     def _interval(self, resampled: Array, otherwise: float) -> tuple[float, float]:
         defined = resampled[np.isfinite(resampled)]  # a resample may miss a class and have no value

@@ -26,6 +26,7 @@ from optimizer.forms import Means, Shop
 from optimizer.graph import WEIGHTED_OPS
 from optimizer.lint import lint
 from optimizer.load import LoadedModel
+from optimizer.load_large import SESSION
 from optimizer.report.build import with_report
 from optimizer.report.evidence import evidence_of
 from optimizer.request import Request
@@ -52,9 +53,9 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     """
     device = _device(request.target)
     nothing = nothing_to_quantize(model)
-    original = Candidate("as-given" if nothing else "fp32", "as given", model.data, SessionSettings(request.threads))
+    original = _original(model, nothing, request.threads)
     engine = original.engine()
-    by = _judge(engine, request)
+    by = None if model.reduced_from else _judge(engine, request)  # there is no float32 model to compare with
     terms = Terms(_samples(engine, request, 1), by, request.budget, request.threads)
     own = judge(original, by, request.budget)
     cache = Cache(request.cache)
@@ -77,23 +78,34 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
         chosen = tuned(alone, own, stopwatch, request.plan, partial(progress, "trying more threads"))
         candidates = [chosen if candidate is alone else candidate for candidate in candidates]
     cache.trim()
-    account = replace(
-        account,
-        findings=lint(model.data, request.calibration, request.evaluation),
-        timings=tuple(stopwatch.taken),
-        trouble=cache.trouble,
-    )
-    choice = Choice(chosen, candidates, _reason(chosen, own.name, nothing), stopwatch.machine)
+    findings = lint(model.data, request.calibration, request.evaluation)
+    account = replace(account, findings=findings, timings=tuple(stopwatch.taken), trouble=cache.trouble)
+    reason = f"the only form: {nothing}" if model.reduced_from else _reason(chosen, own.name, nothing)
+    return _sealed(model, Choice(chosen, candidates, reason, stopwatch.machine), terms, account, request)
+
+
+def _sealed(model: LoadedModel, choice: Choice, terms: Terms, account: Account, request: Request) -> Result:
+    """Return the chosen form as a package with its report."""
     manifest, members = seal(model, choice, terms.sample, request)
-    evidence = evidence_of(model, request, account, chosen, by.reference_value if by else None)
-    warnings = (*caveats(model, chosen, account, request), *(by.doubts() if by else ()))
-    executed = audit(chosen.data, chosen.settings)
-    result = Result(manifest, members, chosen, tuple(candidates), model.file_bytes, executed, warnings, evidence)
-    return with_report(result)
+    by, chosen = terms.by, choice.chosen
+    return with_report(
+        Result(
+            manifest=manifest,
+            members=members,
+            chosen=chosen,
+            candidates=tuple(choice.candidates),
+            original_bytes=model.file_bytes,
+            executed=audit(chosen.data, chosen.settings, {name: array.shape for name, array in terms.sample.items()}),
+            warnings=(*caveats(model, chosen, account, request), *(by.doubts() if by else ())),
+            evidence=evidence_of(model, request, account, chosen, by.reference_value if by else None),
+        )
+    )
 
 
 def nothing_to_quantize(model: LoadedModel) -> str | None:
     """Return why a model is passed through as it is, None where there is work to do."""
+    if model.reduced_from:
+        return "it holds more than 2 GiB, so its weights became int8 while it was read, and nothing else was tried"
     if model.already_quantized:
         return f"the model is already quantized (it holds {', '.join(model.already_quantized)})"
     if not model.weights:
@@ -103,6 +115,14 @@ def nothing_to_quantize(model: LoadedModel) -> str | None:
         found = ", ".join(list(model.operators)[:5])
         return f"it has no {', '.join(WEIGHTED_OPS)} with constant float32 weights (it is made of {found})"
     return None
+
+
+def _original(model: LoadedModel, nothing: str | None, threads: int) -> Candidate:
+    if model.reduced_from:
+        # Not restored when loaded, as Int8Weights' own session does: that takes the memory of the float32 model.
+        scheme = Int8Weights(session=SESSION)
+        return Candidate(scheme.name, scheme.precision, model.data, SessionSettings(threads), scheme)
+    return Candidate("as-given" if nothing else "fp32", "as given", model.data, SessionSettings(threads))
 
 
 def _device(name: str) -> profile.Device:

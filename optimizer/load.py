@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx.external_data_helper import load_external_data_for_model, uses_external_data
+from onnx import inliner
+from onnx.external_data_helper import load_external_data_for_model
 
 from edge_runtime.errors import BadInput, EdgeoptError, EnvironmentFault
 from edge_runtime.inference.engine import Tensor
 from edge_runtime.inference.ort import OrtEngine
+from optimizer import load_large
+from optimizer.external_data import extent_of, external_tensors, files_of, unreadable
 from optimizer.graph import float_weights, nodes
 
 MAX_MODEL_BYTES = (1 << 31) - 1  # a protobuf message cannot be larger
 
 _EXPORT_AGAIN = "export the model again from the training framework, or copy it again from where it came"
+_RUNTIME_DOMAINS = ("com.microsoft", "com.ms.", "ai.onnx.", "org.pytorch.aten")  # built into onnxruntime
+_OLD_EXPERIMENTS = frozenset({"Affine", "Crop", "DynamicSlice", "ImageScaler", "ParametricSoftplus", "ScaledTanh"})
 _LFS_POINTER = b"version https://git-lfs"
 _QUANTIZED_OPS = frozenset(
     {
@@ -49,6 +53,8 @@ class LoadedModel:
         operators: Operator type -> count, subgraphs included.
         weights: Number of constant float32 weights that multiplying operators use.
         already_quantized: Quantized operators found, empty for a float model.
+        reduced_from: Digest of the user's files where they hold more than 2 GiB, and `data` is the model with its
+            weights as int8; None for a model as it was given.
     """
 
     path: Path
@@ -60,11 +66,12 @@ class LoadedModel:
     operators: dict[str, int]
     weights: int
     already_quantized: tuple[str, ...]
+    reduced_from: str | None = None
 
     @cached_property
     def sha256(self) -> str:
-        """Return the digest of the self-contained bytes."""
-        return hashlib.sha256(self.data).hexdigest()
+        """Return the digest of the self-contained bytes, or of the files of a model that has none."""
+        return self.reduced_from or hashlib.sha256(self.data).hexdigest()
 
 
 def load_model(path: Path) -> LoadedModel:
@@ -77,29 +84,34 @@ def load_model(path: Path) -> LoadedModel:
     """
     raw = _read(path)
     model = _parse(path, raw)
-    external = sorted(
-        {
-            entry.value
-            for tensor in _external_tensors(model)
-            for entry in tensor.external_data
-            if entry.key == "location"
-        }
-    )
-    sizes = _load_external(path, model, external)
+    files = files_of(path, model)
+    size = len(raw) + sum(file.stat().st_size for file in files)
     opset = _check_opset(path, model)
-    data = model.SerializeToString() if external else raw
-    engine = _engine(path, data)
-    operators = count_operators(model.graph)
+    operators, weights = count_operators(model.graph), len(float_weights(model.graph))
+    large = size > MAX_MODEL_BYTES
+    if large:
+        load_large.reduce(path, model, opset)
+    elif files:
+        _load_external(path, model)
+    inlined = bool(model.functions) and not large
+    if inlined:
+        model = _inlined(path, model)
+        operators, weights = count_operators(model.graph), len(float_weights(model.graph))
+    unknown = unknown_operators(model)
+    data = model.SerializeToString() if files or inlined else raw
+    del model  # of a large model this is as much as its bytes
+    engine = _engine(path, data, unknown)
     return LoadedModel(
         path=path,
         data=data,
-        file_bytes=len(raw) + sum(sizes),
+        file_bytes=size,
         opset=opset,
         inputs=engine.inputs,
         outputs=engine.outputs,
         operators=operators,
-        weights=len(float_weights(model.graph)),
+        weights=weights,
         already_quantized=tuple(sorted(_QUANTIZED_OPS & set(operators))),
+        reduced_from=load_large.digest([path, *files]) if large else None,
     )
 
 
@@ -114,7 +126,9 @@ def count_operators(graph: onnx.GraphProto) -> dict[str, int]:
 def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_MODEL_BYTES:
-            raise _too_large(path)
+            raise load_large.too_large(
+                path, "and has it in a single file", "save its weights beside it, as external data in one file"
+            )
         return path.read_bytes()
     except FileNotFoundError as error:
         raise BadInput("E-MODEL-NOT-FOUND", f"there is no file {path}", "check the path: ls *.onnx") from error
@@ -146,37 +160,42 @@ def _looks_like_onnx(raw: bytes) -> bool:
     return len(raw) > 2 and raw[0] == 0x08 and raw[1] < 0x80
 
 
-def _external_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor stored outside the file: initializers and attributes, in bodies and functions too."""
-    attributes = [a for node in nodes(model.graph) for a in node.attribute]
-    attributes += [a for function in model.functions for node in function.node for a in node.attribute]
-    tensors = [*model.graph.initializer, *(t for a in attributes for t in (a.t, *a.tensors))]
-    tensors += [t for a in attributes for body in (a.g, *a.graphs) for t in body.initializer]
-    yield from (tensor for tensor in tensors if uses_external_data(tensor))
-
-
-def _load_external(path: Path, model: onnx.ModelProto, locations: list[str]) -> list[int]:
-    """Read external data into the model and return the files' sizes in bytes."""
-    files = [path.parent / location for location in locations]
-    missing = [str(file) for file in files if not file.is_file()]
-    if missing:
-        raise BadInput(
-            "E-MODEL-EXTERNAL-DATA",
-            f"{path} keeps its weights in {', '.join(missing)}, which is missing",
-            f"copy that file into {path.parent.absolute()}, or save the model as one file",
-        )
-    sizes = [file.stat().st_size for file in files]
-    if sum(sizes) > MAX_MODEL_BYTES:
-        raise _too_large(path)
-    if not files:
-        return []
+def _load_external(path: Path, model: onnx.ModelProto) -> None:
+    """Read external data into the model."""
+    for tensor in external_tensors(model):
+        extent_of(path, tensor)
     try:
         load_external_data_for_model(model, str(path.parent))
     except (onnx.checker.ValidationError, ValueError, OSError) as error:
+        raise unreadable(path, str(error)) from error
+
+
+def _inlined(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with its own functions written out: no later step then has to know of functions."""
+    try:
+        return inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
+        names = ", ".join(sorted({function.name for function in model.functions})[:5])
         raise BadInput(
-            "E-MODEL-EXTERNAL-DATA", f"{path}: its external data cannot be read: {error}", _EXPORT_AGAIN
+            "E-MODEL-LOAD", f"{path}: its functions ({names}) cannot be written out: {error}", _EXPORT_AGAIN
         ) from error
-    return sizes
+
+
+def unknown_operators(model: onnx.ModelProto) -> list[str]:
+    """Return operators neither ONNX nor onnxruntime defines, as ``domain::Operator``."""
+    own = {(function.domain, function.name) for function in model.functions}
+    used = {(node.domain, node.op_type) for node in nodes(model.graph)} - own
+    return sorted(f"{domain or 'ai.onnx'}::{name}" for domain, name in used if not _is_known(domain, name))
+
+
+def _is_known(domain: str, name: str) -> bool:
+    if not isinstance(name, str) or not isinstance(domain, str):
+        return False  # protobuf gives bytes where a damaged model's text is not UTF-8
+    standard = "" if domain == "ai.onnx" else domain
+    if standard in {"", "ai.onnx.ml"}:
+        # Gelu and others of newer sets, and experiments of old ones, are onnxruntime's to judge.
+        return onnx.defs.has(name, domain=standard) or name in _OLD_EXPERIMENTS
+    return domain.startswith(_RUNTIME_DOMAINS)
 
 
 def _check_opset(path: Path, model: onnx.ModelProto) -> int:
@@ -186,10 +205,16 @@ def _check_opset(path: Path, model: onnx.ModelProto) -> int:
     return version
 
 
-def _engine(path: Path, data: bytes) -> OrtEngine:
+def _engine(path: Path, data: bytes, unknown: list[str]) -> OrtEngine:
     try:
         return OrtEngine(data)
     except EdgeoptError as error:
+        if unknown:
+            raise BadInput(
+                "E-MODEL-LOAD",
+                f"{path} uses operators that onnxruntime does not have: {', '.join(unknown[:5])}",
+                "export it with standard ONNX operators only; operators of a custom library cannot be served",
+            ) from error
         if "opset" in error.message.lower():
             raise _opset(path, error.message) from error
         raise BadInput(error.code, f"{path}: {error.message}", error.fix) from error
@@ -210,11 +235,3 @@ def _not_onnx(path: Path) -> BadInput:
 
 def _corrupt(path: Path, what: str) -> BadInput:
     return BadInput("E-MODEL-CORRUPT", f"{path} begins like an ONNX model but is not whole: {what}", _EXPORT_AGAIN)
-
-
-def _too_large(path: Path) -> BadInput:
-    return BadInput(
-        "E-MODEL-TOO-LARGE",
-        f"{path} holds more than 2 GiB, the most one ONNX file can hold",
-        "quantize a smaller model; models above 2 GiB are not supported yet",
-    )

@@ -41,9 +41,10 @@ class _Class:
     def average_precision(self, counts: Array) -> Array:
         """Return the class's precision [resamples], averaged over thresholds and recalls; NaN without objects."""
         total = counts @ self.objects
-        weights = counts[:, self.image]
-        seen = np.cumsum(weights, axis=1)
-        found = np.mean([_interpolated(weights, seen, right, total) for right in self.right], axis=0)
+        some = self.right.any(axis=0)  # precision is asked for only where something was found
+        weights = counts[:, self.image[some]]
+        seen = np.cumsum(counts[:, self.image], axis=1)[:, some]
+        found = np.mean([_interpolated(weights, seen, right, total) for right in self.right[:, some]], axis=0)
         return np.where(total > 0, found, np.nan)
 
 
@@ -93,42 +94,44 @@ def map50_95_resampled(outputs: Array, labels: Array) -> Resampled:
 
 
 def _mean_average_precision(outputs: Array, labels: Array, thresholds: Array) -> Resampled:
+    found = outputs.reshape(-1, outputs.shape[2])
+    image = np.repeat(np.arange(len(outputs)), outputs.shape[1])
     numbers = [int(number) for number in np.unique(labels[..., 0]) if number >= 0]
-    classes = [_matched(outputs, labels, number, thresholds) for number in numbers]
+    classes = []
+    for number in numbers:
+        own = found[:, 5] == number
+        classes.append(_matched(found[own], image[own], labels, number, thresholds))
 
     def of(counts: Array) -> Array:
         total, defined = np.zeros(len(counts)), np.zeros(len(counts))
         for one in classes:
-            found = one.average_precision(counts)
-            total += np.nan_to_num(found)
-            defined += ~np.isnan(found)
+            precision = one.average_precision(counts)
+            total += np.nan_to_num(precision)
+            defined += ~np.isnan(precision)
         return ratio(total, defined)
 
     return of
 
 
-def _matched(outputs: Array, labels: Array, number: int, thresholds: Array) -> _Class:
+def _matched(found: Array, image: Array, labels: Array, number: int, thresholds: Array) -> _Class:
     """Match all detections of a class, image by image."""
-    images, scores, rights = [], [], []
-    for index, (detections, truth) in enumerate(zip(outputs, labels, strict=True)):
-        own = detections[detections[:, 5] == number]
-        own = own[np.argsort(-own[:, 4], kind="stable")][:_MOST_OF_A_CLASS]
-        if len(own):
-            images.append(np.full(len(own), index))
-            scores.append(own[:, 4])
-            rights.append(_right(own, truth[truth[:, 0] == number][:, 1:], thresholds))
-    counted = (labels[..., 0] == number).sum(axis=1).astype(np.float64)
-    if not images:
-        return _Class(np.empty(0, np.int64), np.empty((len(thresholds), 0), bool), counted)
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    return _Class(np.concatenate(images)[order], np.concatenate(rights, axis=1)[:, order], counted)
+    order = np.lexsort((-found[:, 4], image))
+    found, image = found[order], image[order]
+    place = np.arange(len(image)) - np.searchsorted(image, image)  # inside its image
+    found, image = found[place < _MOST_OF_A_CLASS], image[place < _MOST_OF_A_CLASS]
+    is_own = labels[..., 0] == number
+    right = np.zeros((len(thresholds), len(found)), bool)
+    for index in np.flatnonzero(is_own.any(axis=1)):
+        start, end = np.searchsorted(image, [index, index + 1])
+        if end > start:
+            right[:, start:end] = _right(found[start:end], labels[index][is_own[index]][:, 1:], thresholds)
+    order = np.argsort(-found[:, 4], kind="stable")
+    return _Class(image[order], right[:, order], is_own.sum(axis=1).astype(np.float64))
 
 
 def _right(detections: Array, boxes: Array, thresholds: Array) -> Array:
     """Return which detections of one image, best first, take an object that no better one took."""
     right = np.zeros((len(thresholds), len(detections)), bool)
-    if not len(boxes):
-        return right
     shared = overlaps(detections.astype(np.float64), boxes.astype(np.float64))[:, ::-1]  # of equals the last is taken
     free = np.ones((len(thresholds), len(boxes)), bool)
     rows = np.arange(len(thresholds))

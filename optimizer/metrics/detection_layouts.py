@@ -115,16 +115,21 @@ def _values_fit(kind: Kind, array: Array) -> bool:
 
 
 def _boxes_and_scores(floats: Mapping[str, Array]) -> Detections | None:
-    (first, a), (second, b) = floats.items()
-    if a.shape[:2] != b.shape[:2] or (a.shape[2] == 4) == (b.shape[2] == 4):
+    """Return which of two outputs holds the boxes; None where neither or either could."""
+    names = list(floats)
+    fitting = [pair for pair in (names, names[::-1]) if _are_boxes_and_scores(floats[pair[0]], floats[pair[1]])]
+    if len(fitting) != 1:
         return None
-    boxes, scores = (first, second) if a.shape[2] == 4 else (second, first)
-    corners, shares = floats[boxes], floats[scores]
-    ordered = (corners[..., 2] >= corners[..., 0]) & (corners[..., 3] >= corners[..., 1])
-    if not _are_shares(shares) or not ordered.all():
-        return None
+    ((boxes, scores),) = fitting
+    shares = floats[scores]
     background = shares.shape[2] > 1 and bool(np.allclose(shares.sum(axis=2), 1, atol=1e-2))
     return Detections("boxes and scores", boxes, scores, background)
+
+
+def _are_boxes_and_scores(boxes: Array, scores: Array) -> bool:
+    if boxes.shape[2] != 4 or boxes.shape[:2] != scores.shape[:2] or not _are_shares(scores):
+        return False
+    return bool((boxes[..., 2:] >= boxes[..., :2]).all())
 
 
 def _are_shares(scores: Array) -> bool:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from models import images, residual_convnet
 from onnx import numpy_helper
 
 from edge_runtime.errors import BadInput
-from edge_runtime.inference.ort import OrtEngine
+from edge_runtime.inference.ort import OrtEngine, SessionSettings
+from edge_runtime.package.manifest import Accuracy
+from optimizer.budget import nearest_budget
+from optimizer.candidates import Candidate, judge
 from optimizer.data import Dataset
 from optimizer.evaluate import Budget, Judge
-from optimizer.metrics import BUILT_IN
+from optimizer.metrics import BUILT_IN, find
+from optimizer.schemes import Int8Static
 
 
 @pytest.mark.parametrize(
@@ -102,3 +108,100 @@ def test_evaluation_set_of_one_class_has_no_auc() -> None:
     with pytest.raises(BadInput) as caught:
         Judge.of(engine, BUILT_IN["auc"], _dataset(np.ones(50)), None)
     assert caught.value.code == "E-METRIC-ONE-CLASS"
+
+
+def _users(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str) -> str:
+    (folder / f"{name}.py").write_text(f"import numpy as np\nSEEN = []\ndef score(outputs, labels):\n    {body}\n")
+    monkeypatch.chdir(folder)
+    return f"{name}:score"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "code"),
+    [
+        ("um_nan", "return float('nan')", "E-METRIC-NAN"),
+        ("um_inf", "return np.inf", "E-METRIC-NAN"),
+        ("um_raises", "raise KeyError('k')", "E-USER-FUNCTION"),
+        ("um_text", "return 'high'", "E-USER-FUNCTION"),
+        ("um_array", "return np.ones(3)", "E-USER-FUNCTION"),
+        ("um_unstable", "SEEN.append(1); return len(SEEN)", "E-METRIC-UNSTABLE"),
+        ("um_outputs", "outputs[0] = 0; return 1.0", "E-METRIC-MUTATES"),
+        ("um_labels", "labels.sort(); return 1.0", "E-METRIC-MUTATES"),
+    ],
+)
+def test_users_metrics_that_cannot_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str, code: str
+) -> None:
+    """A metric without a value, that fails, changes from call to call or writes into the data has its own error."""
+    metric = find(_users(tmp_path, monkeypatch, name, body))
+    with pytest.raises(BadInput) as caught:
+        Judge.of(OrtEngine(residual_convnet().SerializeToString()), metric, _dataset(np.arange(50) % 4), None)
+    assert caught.value.code == code
+    assert caught.value.fix
+
+
+def test_a_users_metric_sees_every_output_where_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --score-output '*' it gets all outputs by name; a numpy scalar is a number; its resamples are taken."""
+    metric = find(
+        _users(tmp_path, monkeypatch, "um_all", "return np.float32((outputs['y'].argmax(1) == labels).mean())")
+    )
+    engine = OrtEngine(residual_convnet().SerializeToString())
+    labels = engine.run({"x": images(50)})["y"].argmax(axis=1)
+    found = Judge.of(engine, metric, _dataset(labels), "*").evaluate(engine, 8)
+    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+
+
+def test_a_candidate_without_a_value_is_left_out_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NaN on float32 stops the work, NaN on a candidate only rejects it."""
+    metric = find(_users(tmp_path, monkeypatch, "um_candidate", "return 1.0 if outputs[0, 0] != 0 else float('nan')"))
+    by = Judge.of(OrtEngine(residual_convnet().SerializeToString()), metric, _dataset(np.arange(50)), None)
+    broken = residual_convnet()
+    classifier = broken.graph.initializer[3]
+    classifier.CopyFrom(numpy_helper.from_array(0 * numpy_helper.to_array(classifier), classifier.name))
+    candidate = Candidate("int8", "int8", broken.SerializeToString(), SessionSettings(), Int8Static())
+    rejected = judge(candidate, by, Budget.parse("1pt")).rejected
+    assert rejected is not None
+    assert "E-METRIC-NAN" in rejected
+
+
+def test_one_class_is_a_doubt_for_top1() -> None:
+    """top1 has a value on one class, and what it cannot show is said."""
+    engine = OrtEngine(residual_convnet().SerializeToString())
+    (doubt,) = Judge.of(engine, BUILT_IN["top1"], _dataset(np.ones(50)), None).doubts()
+    assert "of class 1" in doubt
+    assert Judge.of(engine, BUILT_IN["top1"], _dataset(np.arange(50) % 2), None).doubts() == ()
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_nearest_budget_is_met_and_hardly_less_would_be(seed: int) -> None:
+    """Whatever metric, unit and size of the loss: the option told lets the result in, and a fifth less does not."""
+    random = np.random.default_rng(seed)
+    metric = BUILT_IN[str(random.choice(["top1", "rmse"]))]
+    reference = float(10 ** random.uniform(-3, 4)) if metric.name == "rmse" else float(random.uniform(0.01, 1))
+    loss = reference * float(10 ** random.uniform(-3, 0))
+    accuracy = Accuracy(metric.name, 0, 0, 0, reference, loss, loss, 2 * loss, 10, 0.95)
+    for relative in (False, True):
+        for certain, asked in ((False, loss), (True, 2 * loss)):
+            text = nearest_budget(metric, accuracy, relative, certain=certain)
+            budget = Budget.parse(text)
+            assert text.endswith("%" if relative else "pt")
+            assert budget.is_met(metric, asked, reference)
+            assert not Budget(budget.amount * 0.8, relative).is_met(metric, asked, reference)
+
+
+@pytest.mark.parametrize(
+    ("loss", "relative", "text"),
+    [
+        (0.0136, False, "1.4pt"),
+        (0.019, True, "2.2%"),
+        (0.0, False, "0pt"),
+        (0.01, False, "1pt"),
+        (0.00012, False, "0.012pt"),
+    ],
+)
+def test_nearest_budget_in_the_users_unit(loss: float, relative: bool, text: str) -> None:
+    """Tenths from 1 on, two digits below, always rounded up."""
+    accuracy = Accuracy("top1", 0.9 - loss, 0, 1, 0.9, loss, loss, loss, 100, 0.95)
+    assert nearest_budget(BUILT_IN["top1"], accuracy, relative) == text

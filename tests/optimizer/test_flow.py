@@ -192,6 +192,7 @@ def test_require_int8_fails_where_none_came_through(tmp_path: Path) -> None:
     with pytest.raises(BudgetNotMet) as caught:
         optimize(model, request)
     assert (caught.value.code, caught.value.exit_status) == ("E-BUDGET-INT8", 4)
+    assert re.search(r"needs --max-drop [\d.]+pt", caught.value.fix)
 
 
 def test_require_int8_on_a_tree_says_that_there_is_nothing_to_quantize(tmp_path: Path) -> None:
@@ -233,3 +234,14 @@ def test_the_users_file_and_folder_stay_as_they_were(tmp_path: Path) -> None:
     optimize(load_model(path), Request(_small_data(), plan=QUICK))
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_few_samples_are_said_to_leave_a_wide_interval(tmp_path: Path) -> None:
+    """Below a hundred evaluation samples the result warns; what they are all of one class is said as well."""
+    path = tmp_path / "net.onnx"
+    onnx.save_model(residual_convnet(), path)
+    few = Dataset({"x": images(20)}, np.ones(20), "few.npz")
+    request = Request(None, few, metrics.find("top1"), Budget.parse("1pt"), plan=QUICK)
+    warnings = optimize(load_model(path), request).warnings
+    assert any("only 20 evaluation samples" in warning for warning in warnings)
+    assert any("of class 1" in warning for warning in warnings)

@@ -99,6 +99,21 @@ def _unknown_operator(path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
+def _custom_domain(path: Path) -> None:
+    model = mlp()
+    model.graph.node[0].op_type, model.graph.node[0].domain = "Fuse", "com.acme"
+    model.opset_import.append(onnx.helper.make_opsetid("com.acme", 1))
+    path.write_bytes(model.SerializeToString())
+
+
+def _external_at(path: Path, location: str) -> None:
+    _save_with_external_data(path)
+    model = onnx.load(path, load_external_data=False)
+    for tensor in model.graph.initializer:
+        next(entry for entry in tensor.external_data if entry.key == "location").value = location
+    path.write_bytes(model.SerializeToString())
+
+
 @pytest.mark.parametrize(
     ("make", "code"),
     [
@@ -112,6 +127,7 @@ def _unknown_operator(path: Path) -> None:
         (_external_truncated, "E-MODEL-EXTERNAL-DATA"),
         (_opset_from_the_future, "E-MODEL-OPSET"),
         (_unknown_operator, "E-MODEL-LOAD"),
+        (_custom_domain, "E-MODEL-LOAD"),
     ],
 )
 def test_unusable_files_are_told_apart(tmp_path: Path, make: Callable[[Path], None], code: str) -> None:
@@ -147,3 +163,47 @@ def test_damaged_models_never_raise_anything_else(tmp_path: Path, seed: int) -> 
     except BadInput as error:
         codes.append(error.code)
     assert all(code.startswith("E-MODEL-") for code in codes)
+
+
+@pytest.mark.parametrize("location", ["../weights.bin", "{folder}/weights.bin", "a/../../weights.bin", "", "link.bin"])
+def test_external_data_stay_inside_the_models_folder(tmp_path: Path, location: str) -> None:
+    """Absolute paths, `..` and links out of the folder are refused, though the file is there."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    path = folder / "model.onnx"
+    _external_at(path, location.format(folder=folder))
+    (tmp_path / "weights.bin").write_bytes((folder / "weights.bin").read_bytes())
+    (folder / "link.bin").symlink_to(tmp_path / "weights.bin")
+    with pytest.raises(BadInput, match="inside its folder") as caught:
+        load_model(path)
+    assert caught.value.code == "E-MODEL-EXTERNAL-DATA"
+
+
+@pytest.mark.parametrize(("make", "said"), [(_custom_domain, "com.acme::Fuse"), (_unknown_operator, "ai.onnx::Frob")])
+def test_unknown_operators_are_named(tmp_path: Path, make: Callable[[Path], None], said: str) -> None:
+    """The error names domain and operator, which is what must be exported in another way."""
+    path = tmp_path / "model.onnx"
+    make(path)
+    with pytest.raises(BadInput, match=said):
+        load_model(path)
+
+
+def test_functions_are_written_out(tmp_path: Path) -> None:
+    """A model whose layers are functions of its own shows and computes the operators inside."""
+    body = [onnx.helper.make_node("MatMul", ["a", "b"], ["m"]), onnx.helper.make_node("Relu", ["m"], ["r"])]
+    function = onnx.helper.make_function(
+        "local", "Dense", ["a", "b"], ["r"], body, [onnx.helper.make_opsetid("", 17)], []
+    )
+    model = mlp()
+    dense = onnx.helper.make_node("Dense", ["x", "w1"], ["r"], "dense", domain="local")
+    del model.graph.node[:2]
+    model.graph.node.insert(0, dense)
+    model.functions.append(function)
+    model.opset_import.append(onnx.helper.make_opsetid("local", 1))
+    path = tmp_path / "functions.onnx"
+    onnx.save_model(model, path)
+    loaded = load_model(path)
+    assert (loaded.operators, loaded.weights) == ({"MatMul": 2, "Relu": 1}, 2)
+    x = np.ones((2, 8), np.float32)
+    expected = OrtEngine(mlp().SerializeToString()).run({"x": x})["y"]
+    np.testing.assert_array_equal(OrtEngine(loaded.data).run({"x": x})["y"], expected)
