@@ -9,7 +9,15 @@ import onnx
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Feeds
 from optimizer.load import count_operators
-from optimizer.simplify import fix_constants, fold_graph, name_nodes, settle_shapes, shorten_names, upgrade_opset
+from optimizer.simplify import (
+    drop_no_ops,
+    fix_constants,
+    fold_graph,
+    name_nodes,
+    settle_shapes,
+    shorten_names,
+    upgrade_opset,
+)
 from optimizer.simplify.steps import Rewrite, Simplified, Step
 from optimizer.simplify.verify import Check
 
@@ -17,7 +25,8 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("list constants as constants only", fix_constants.apply),
     ("upgrade the operator set", upgrade_opset.apply),
     ("settle sizes that do not depend on the batch", settle_shapes.apply),
-    ("fold constants and batch norms, drop no-ops", fold_graph.apply),
+    ("fold constants and batch norms", fold_graph.apply),
+    ("drop what changes nothing", drop_no_ops.apply),
     ("name every node", name_nodes.apply),
     ("shorten long tensor names", shorten_names.apply),
 )

@@ -159,6 +159,14 @@ class Editor:
         before = [node for node in everyone[:place] if id(node) not in gone]
         self.put([*before, *new, *everyone[place:]])
 
+    def bypass(self, node: onnx.NodeProto, source: str) -> None:
+        """Take a node out and let the readers of its output read `source`; its output must not be fixed."""
+        for user in self.users(node.output[0]):
+            for place, name in enumerate(user.input):
+                if name == node.output[0]:
+                    user.input[place] = source
+        self.put([kept for kept in self.graph.node if kept is not node])
+
     def put(self, ordered: Sequence[onnx.NodeProto]) -> None:
         """Make these the graph's nodes, sorted so that every tensor is made before it is read."""
         copies = _sorted([self.copy_of(node) for node in ordered])

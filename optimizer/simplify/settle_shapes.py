@@ -10,7 +10,6 @@ With an open batch onnxruntime folds none of these: for it Shape is one value, a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import onnx
@@ -22,7 +21,7 @@ from optimizer.simplify.editor import Editor, attribute, rewrite
 
 _MOST_ELEMENTS = 64  # a shape, pads, slices; larger constants are onnxruntime's to fold
 _FOLDED = frozenset(
-    {"Add", "Cast", "Ceil", "Concat", "Div", "Equal", "Floor", "Gather", "Max", "Min", "Mod", "Mul", "Neg", "Not"}
+    {"Add", "Cast", "Ceil", "Concat", "Div", "Equal", "Floor", "Gather", "Max", "Min", "Mul", "Neg", "Not"}
     | {"Range", "Reshape", "Shape", "Slice", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where", "ConstantOfShape"}
 )
 
@@ -94,6 +93,8 @@ def _taken(graph: Editor, node: onnx.NodeProto, shape: onnx.NodeProto, known: di
 
 
 def _computed(graph: Editor, node: onnx.NodeProto, values: Mapping[str, Array]) -> Array | None:
+    if node.op_type == "Div" and any(np.issubdtype(v.dtype, np.integer) and (v < 0).any() for v in values.values()):
+        return None  # onnxruntime rounds to zero, onnx's reference down
     alone = onnx.helper.make_graph(
         [node],
         "one node",
@@ -105,8 +106,8 @@ def _computed(graph: Editor, node: onnx.NodeProto, values: Mapping[str, Array]) 
     )
     model = onnx.helper.make_model(alone, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
     try:
-        results: Any = ReferenceEvaluator(model).run(None, dict(values))
-        return np.asarray(results[0])
+        found = ReferenceEvaluator(model).run(None, dict(values))
+        return np.asarray(found[0]) if isinstance(found, list) else None
     except (TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
         return None  # onnx's reference does not know this form: it stays as it is
 
