@@ -16,6 +16,8 @@ HEADINGS = ("", "size", "speed-up over float32 [95 %]", "processes", "metric", "
 def markdown(tables: Sequence[Table], verdicts: Sequence[Verdict]) -> str:
     """Return one table per model and the verdicts."""
     parts = [_table(table) for table in tables]
+    if not verdicts:
+        return "\n\n".join(parts)
     rules = ["| rule | holds | found |", "|---|---|---|"]
     rules += [f"| {_cell(each.rule)} | {each.answer} | {_cell(each.found)} |" for each in verdicts]
     return "\n\n".join([*parts, "\n".join(rules)])
@@ -26,16 +28,18 @@ def preamble(tables: Sequence[Table], machine: Machine, date: str, processes: in
     versions = dict.fromkeys(row.version for table in tables for row in table.rows if row.version)
     sentences = [
         f"**measured** {date} on {machine.name}; onnxruntime {machine.onnxruntime}, 1 thread, batch 1",
-        f"each speed-up is that of the median of {processes} processes with {rounds} interleaved rounds each, "
+        f"Each speed-up is that of the median of {processes} processes with {rounds} interleaved rounds each, "
         "“processes” the smallest and largest median",
-        f"tools: {', '.join(versions)}",
+        f"Tools: {', '.join(versions)}",
     ]
     if any(row.session == SATURATING for table in tables for row in table.rows):
         sentences.append(
-            "uint8 x int8 sums saturate on this processor: each tool counts with saturating or with exact sums "
+            "On this processor uint8 x int8 sums saturate: each tool counts with saturating or with exact sums "
             "(`session.x64quantprecision`), whichever is faster inside the budget"
         )
-    return ". ".join([*sentences, *machine.doubts]) + "."
+    if machine.doubts:
+        sentences.append(f"Doubts: {'; '.join(machine.doubts)}")
+    return ". ".join(sentences) + "."
 
 
 def as_json(tables: Sequence[Table], verdicts: Sequence[Verdict], about: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 _TRACEBACK = "Traceback (most recent call last):"
 _LONGEST_REASON = 200
 _POLL_SECONDS = 0.01
+_NOT_STARTED = 127  # a shell's status for a command that is not there
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,20 @@ def run(command: Sequence[str], folder: Path, timeout: float, variables: Mapping
     Peak memory is the kernel's `ru_maxrss`. It counts from the fork on, so a parent larger than its child would hide
     the child's own peak: whoever calls this keeps models and data out of its own memory.
     """
+    begin = time.monotonic()
     with tempfile.TemporaryFile() as output:
-        begin = time.monotonic()
-        child = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(variables or {})},
-            start_new_session=True,
-        )
+        try:
+            child = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(variables or {})},
+                start_new_session=True,
+            )
+        except OSError as error:
+            return Ended(_NOT_STARTED, str(error), 0.0, 0)
         status = None
         try:
             status, peak = _wait(child.pid, begin + timeout)

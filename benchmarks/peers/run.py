@@ -75,7 +75,10 @@ def run(work: Work, setup: Setup, folder: Path, say: Say) -> tuple[Table, Machin
     Raises:
         RuntimeError: the model itself cannot be read, scored or timed.
     """
-    _check(_module("prepare", [str(work.model), str(work.calibration), str(folder)], folder), work.name)
+    wanted = [str(work.model.resolve()), str(work.calibration.resolve()), str(folder)]
+    if work.judge:
+        wanted.append(str(work.evaluation.resolve()))
+    _check(_module("prepare", wanted, folder), work.name)
     model, samples = folder / "model.onnx", folder / "samples.npz"
     float32 = Form(Row(FLOAT32, size=model.stat().st_size), model)
     forms = [float32, replace(float32, row=replace(float32.row, tool=COPY))]
@@ -157,7 +160,7 @@ def _scored(form: Form, work: Work, reference: Path, folder: Path) -> Row:
         "judge": str(work.judge.resolve()) if work.judge else None,
         "metric": work.metric,
         "reference": str(reference),
-        "evaluation": str(work.evaluation.resolve()),
+        "evaluation": str(folder / "evaluation.npz" if work.judge else work.evaluation.resolve()),
     }
     ended = _module("score", [json.dumps(asked)], folder)
     printed = re.findall(rf"\b{work.figure} (\S+)", ended.output) if ended.status == 0 else []

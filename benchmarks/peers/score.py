@@ -42,7 +42,7 @@ def main(text: str) -> None:
     if asked["judge"]:
         # Made before, since the engine itself needs onnxruntime's own.
         vars(onnxruntime)["InferenceSession"] = lambda *_, **__: Session(engine)
-        sys.argv = [asked["judge"], asked["model"]]
+        sys.argv = [asked["judge"], asked["model"], asked["evaluation"]]
         runpy.run_path(asked["judge"], run_name="__main__")
     else:
         print("value", _own_metric(asked, engine))

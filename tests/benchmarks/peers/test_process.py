@@ -55,6 +55,13 @@ def test_a_failure_has_a_reason_in_one_line(code: str, reason: str, tmp_path: Pa
     assert found == reason
 
 
+def test_a_command_that_is_not_there_fails_like_any_other(tmp_path: Path) -> None:
+    """The reason names it; nothing is raised."""
+    ended = run(["no-such-command"], tmp_path, TIMEOUT)
+    assert ended.status != 0
+    assert "no-such-command" in (ended.reason or "")
+
+
 def test_a_child_over_its_time_ends_with_all_it_started(tmp_path: Path) -> None:
     """Its own children are killed too, and the reason is the time."""
     code = (

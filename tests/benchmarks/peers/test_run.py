@@ -9,9 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "optimizer"))
-
 from models import images, residual_convnet
 
 from benchmarks.peers.results import COPY, FLOAT32, OURS, Row, Table
