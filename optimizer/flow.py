@@ -27,11 +27,12 @@ from optimizer.graph import WEIGHTED_OPS
 from optimizer.lint import lint
 from optimizer.load import LoadedModel
 from optimizer.load_large import SESSION
+from optimizer.recipe import Recipe
 from optimizer.report.build import with_report
 from optimizer.report.evidence import evidence_of
 from optimizer.request import Request
 from optimizer.result import Result
-from optimizer.schemes import schemes_for
+from optimizer.schemes import Int8Weights, schemes_for
 from optimizer.seal import Choice, seal
 from optimizer.search import Progress
 from optimizer.stopwatch import Stopwatch, pin
@@ -121,7 +122,7 @@ def _original(model: LoadedModel, nothing: str | None, threads: int) -> Candidat
     if model.reduced_from:
         # Not restored when loaded, as Int8Weights' own session does: that takes the memory of the float32 model.
         scheme = Int8Weights(session=SESSION)
-        return Candidate(scheme.name, scheme.precision, model.data, SessionSettings(threads), scheme)
+        return Candidate(scheme.name, scheme.precision, model.data, SessionSettings(threads), Recipe(scheme))
     return Candidate("as-given" if nothing else "fp32", "as given", model.data, SessionSettings(threads))
 
 

@@ -45,7 +45,7 @@ class Density:
         width = histogram.width * merged
         filled = np.flatnonzero(counts)
         first, last = (int(filled[0]), int(filled[-1])) if len(filled) else (0, 0)
-        edges = histogram.edge_low + np.arange(first, last + 2) * width
+        edges = histogram.edge_low + np.arange(first, last + 2, dtype=np.float64) * width
         heights = np.zeros(last - first + 3)
         heights[1:-1] = counts[first : last + 1] / width
         return cls(edges, heights[:-1] - heights[1:])
