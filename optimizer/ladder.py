@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from optimizer.calibrate.ranges import METHODS
 from optimizer.candidates import Candidate
-from optimizer.correct import CORRECTIONS
+from optimizer.correct import CORRECTIONS, in_order
 from optimizer.placement import layers_of, renamed
 from optimizer.repair import fewest_float_layers
 from optimizer.workbench import Order, Workbench
@@ -131,7 +131,7 @@ def _other_ranges(order: Order) -> list[Order]:
 
 
 def _corrected(order: Order, name: str) -> Order:
-    return renamed(order, name.replace(" ", "-"), name, corrections=(*order.recipe.corrections, name))
+    return renamed(order, name, name, corrections=in_order([*order.recipe.corrections, name]))
 
 
 def _badness(form: Candidate) -> tuple[bool, float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -44,3 +44,11 @@ CORRECTIONS: dict[str, Correction] = {
         Correction("rounding", rounding.apply, False, "a quantized convolution or matrix product inside the budget"),
     )
 }
+
+# Shapes of the model's numbers first, then the rounding of what they became, then what the rounding shifted.
+_APPLIED = ("equalize", "smooth", "rounding", "bias-correction")
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return correction names in the order in which they have to be applied, each once."""
+    return tuple(sorted(set(names), key=_APPLIED.index))

@@ -24,7 +24,6 @@ from optimizer.report.record import (
     Rewrite,
     Score,
     Span,
-    Stage,
 )
 
 
@@ -70,7 +69,6 @@ def full_report(name: str = "pump", layers: int = 12) -> Report:
         ranges=tuple(_range(index, name, random) for index in range(layers)),
         warnings=(f"{name}: measured here, not on raspberry-pi-5",),
         tools={"onnxruntime": "1.32.0", "edgeopt": "0.1.0"},
-        ledger=(Stage("simplify", 0.4), Stage("timing", 8.0)),
     )
 
 

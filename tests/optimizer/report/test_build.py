@@ -26,7 +26,7 @@ from optimizer.quantize import tensors_to_observe
 from optimizer.report.build import pareto, report_of, with_report
 from optimizer.report.evidence import Evidence
 from optimizer.report.layers import layers_of
-from optimizer.report.record import MEMBER, Form, Kernels, Layer, Lint, Repair, Score, Span, Stage, decode, of_package
+from optimizer.report.record import MEMBER, Form, Kernels, Layer, Lint, Repair, Score, Span, decode, of_package
 from optimizer.request import Request
 from optimizer.result import Result
 from optimizer.schemes import Int8Dynamic, Int8Static, Int8Weights, Scheme
@@ -104,7 +104,7 @@ def test_what_others_add_is_shown(result: Result) -> None:
         reasons={name: "because"},
         repairs=(Repair("step", True),),
         lint=(Lint("L-X", "what", "fix"),),
-        ledger=(Stage("load", 1.0),),
+        timings=(Timed("d", ("fp32",), Comparison((ONE,), (ONE,))),),
         kernels={result.candidates[0].name: Kernels(1, 2, 3)},
     )
     report = report_of(replace(result, evidence=more))
@@ -112,7 +112,7 @@ def test_what_others_add_is_shown(result: Result) -> None:
     assert (layer.loss, layer.milliseconds, layer.outlier_ratio) == (0.25, -0.5, 40.0)
     assert (layer.low, layer.high, layer.reason) == (-1.0, 2.0, "because")
     assert report.layers[1].loss is None
-    assert (report.repairs, report.lint, report.ledger) == (more.repairs, more.lint, more.ledger)
+    assert (report.repairs, report.lint, report.timings) == (more.repairs, more.lint, more.timings)
     if result.chosen is not result.candidates[0]:
         assert report.forms[0].kernels == Kernels(1, 2, 3)
 
