@@ -16,7 +16,7 @@ Edges = NDArray[np.int64]
 
 
 def entropy(histogram: Histogram) -> tuple[float, float]:
-    """Return the range whose 256 levels diverge least from what was seen.
+    """Return the range whose 256 levels diverge least from what was seen, or nearly so: not every range is tried.
 
     S. Migacz, "8-bit Inference with TensorRT", GPU Technology Conference 2017: P is the histogram cut to the range,
     with what lies outside added to its end bins; Q is the cut part alone, the mass of each level spread evenly over its

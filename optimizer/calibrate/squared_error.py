@@ -41,12 +41,12 @@ class Density:
     @classmethod
     def of(cls, histogram: Histogram, merged: int = 1) -> Density:
         """Return the density, that many neighbouring bins taken together."""
-        counts = nonzero_counts(histogram).reshape(-1, merged).sum(axis=1)
+        counts: NDArray[np.float64] = nonzero_counts(histogram).reshape(-1, merged).sum(axis=1)
         width = histogram.width * merged
         filled = np.flatnonzero(counts)
         first, last = (int(filled[0]), int(filled[-1])) if len(filled) else (0, 0)
         edges = histogram.edge_low + np.arange(first, last + 2, dtype=np.float64) * width
-        heights = np.zeros(last - first + 3)
+        heights = np.zeros(last - first + 3, np.float64)
         heights[1:-1] = counts[first : last + 1] / width
         return cls(edges, heights[:-1] - heights[1:])
 
