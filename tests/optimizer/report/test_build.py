@@ -11,29 +11,31 @@ import onnx
 import pytest
 from models import images, mlp, residual_convnet, tree
 
-from benchmarks.latency import Plan
+from benchmarks.latency import Comparison, Interval, Plan
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from edge_runtime.package import archive
 from edge_runtime.package.serving import load_for_serving
 from optimizer import metrics
 from optimizer.audit import Audit, FellBack, audit
-from optimizer.candidates import build
 from optimizer.data import Dataset
 from optimizer.evaluate import Budget
 from optimizer.flow import optimize
 from optimizer.load import load_model
-from optimizer.quantize import tensors_to_observe
-from optimizer.report.build import pareto, report_of, with_report
+from optimizer.quantize import quantize, tensors_to_observe
+from optimizer.recipe import Recipe
+from optimizer.report.build import report_of, with_report
 from optimizer.report.evidence import Evidence
 from optimizer.report.layers import layers_of
-from optimizer.report.record import MEMBER, Form, Kernels, Layer, Lint, Repair, Score, Span, decode, of_package
+from optimizer.report.record import MEMBER, Kernels, Layer, Lint, Repair, decode, of_package
 from optimizer.request import Request
 from optimizer.result import Result
 from optimizer.schemes import Int8Dynamic, Int8Static, Int8Weights, Scheme
 from optimizer.simplify import simplify
+from optimizer.stopwatch import Timed
 
 QUICK = Plan(rounds=6, slot_seconds=0.002, warmup_seconds=0.01)
 NOTHING = Audit(0, 0, 0, ())
+ONE = Interval(1.0, 1.0, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +138,7 @@ def made(model: onnx.ModelProto, scheme: Scheme, feeds: dict[str, np.ndarray], k
     """Return the model in a quantized form."""
     data = simplify(model.SerializeToString(), feeds).data
     ranges = dict.fromkeys(tensors_to_observe(data), (-3.0, 3.0))
-    form = build(data, scheme, ranges, 1, feeds, keep)
-    assert form.data, form.rejected
-    return form.data
+    return quantize(data, Recipe(scheme, keep_float=keep), ranges)
 
 
 def shown(layers: tuple[Layer, ...]) -> list[tuple[str, str]]:
@@ -173,31 +173,6 @@ def test_a_layer_that_falls_back_is_float() -> None:
     assert (layers[1].precision, "runs in float32: no kernel" in layers[1].reason) == ("float32", True)
     real = audit(data, SessionSettings())
     assert sum(layer.precision == "int8" for layer in layers_of(data, real, Evidence())) == real.integer
-
-
-def form(name: str, milliseconds: float | None, loss: float | None) -> Form:
-    """Return a form with a time and a loss."""
-    score = None if loss is None else Score("m", 1 - loss, 0, 1, 1, loss, loss, loss, 10, 0.95)
-    return Form(name, "", 1, None if milliseconds is None else Span(milliseconds, 0, 9), None, score)
-
-
-def test_the_front_holds_what_nothing_beats() -> None:
-    """Against a count of all pairs on seeded forms; ties stand together, forms without numbers are not on it."""
-    assert pareto([form("a", 2, 0), form("b", 1, 1), form("c", 2, 1), form("d", None, 0), form("e", 0.5, None)]) == {
-        "a",
-        "b",
-    }
-    assert pareto([form("a", 1, 1), form("b", 1, 1)]) == {"a", "b"}
-    random = np.random.default_rng(0)
-    for _ in range(50):
-        points = random.integers(0, 6, (8, 2))
-        forms = [form(str(i), float(x), float(y)) for i, (x, y) in enumerate(points)]
-        expected = {
-            str(i)
-            for i, own in enumerate(points)
-            if not any((other <= own).all() and (other < own).any() for other in points)
-        }
-        assert pareto(forms) == expected
 
 
 def test_the_same_result_gives_the_same_report(result: Result) -> None:
