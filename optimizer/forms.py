@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -68,12 +68,13 @@ class Shop:
         account = Account(rewrites=(*simplified.steps, *faster.steps), simplified=simplified.data)
         forms = [self._float32("fp32-simplified", simplified)] if simplified.data != self.own.data else []
         forms += [self._float32("fp32-rewritten", faster)] if faster.data != simplified.data else []
-        plain = self._base("", simplified.data)
-        others = [Order(one.name, one.precision, Recipe(one)) for one in schemes if not isinstance(one, Int8Static)]
-        forms += self._bench(plain).judged(others)
+        bases = [self._base("", simplified.data)]
+        if faster.data != simplified.data:
+            bases.append(self._base(_REWRITTEN, faster.data))
+        for base in bases:
+            forms += self._bench(base).judged(list(_orders(base, schemes)))
         if Int8Static() not in schemes or self.terms.by is None:
             return forms, account
-        bases = [plain, *([self._base(_REWRITTEN, faster.data)] if faster.data != simplified.data else [])]
         return self._searched(bases, forms, account)
 
     def _searched(
@@ -119,3 +120,11 @@ class Shop:
         kept = ", ".join(step.name for step in simplified.steps if step.kept)
         form = replace(self.own, name=name, precision=f"as given, {kept}", data=simplified.data, accuracy=None)
         return judge(form, self.terms.by, self.terms.budget)
+
+
+def _orders(base: Base, schemes: Sequence[Scheme]) -> Iterator[Order]:
+    """Yield the forms of a base that need no search; one that gains size only gains nothing from a faster base."""
+    for scheme in schemes:
+        if not isinstance(scheme, Int8Static) and not (scheme.smaller_only and base.label):
+            label = f"-{base.label}" if base.label else ""
+            yield Order(f"{scheme.name}{label}", scheme.precision, Recipe(scheme))
