@@ -1,7 +1,7 @@
 """Rewrites for speed: exact as all are, and kept only where a measurement on this machine shows that they pay.
 
 Which of them pay depends on the machine: blocks of 16 channels are those of AVX-512, blocks of 8 those of AVX2. So none
-is believed. Before and after are timed in 9 pairs of fresh sessions, as two sessions of one model differ by where their
+is believed. Before and after are timed in 6 to 12 pairs of fresh sessions, as two sessions of one model differ by where their
 memory lies (docs/benchmarks.md); each pair gives one median speed-up. A rewrite is kept where the median over the pairs
 is above 1.01 and the low end of its 95 % interval above 0.98. These are lower bars than for a verdict in a report
 (benchmarks.latency.verdict) on purpose: a rewrite that computes the same and is kept by mistake costs at most the
@@ -59,7 +59,7 @@ SPEED_REWRITES: tuple[tuple[str, Rewrite], ...] = (
 
 SMALLEST_SPEEDUP = 1.01
 SMALLEST_LOW_END = 0.98
-_SESSIONS = 9  # pairs of fresh sessions
+_SESSIONS = 12  # pairs of fresh sessions, at most
 _PLAN = Plan(rounds=FEWEST_ROUNDS, slot_seconds=0.01, warmup_seconds=0.02)  # of each pair
 _LONG_SECONDS = 0.2  # a call this long is steadier, and the fewest pairs that give an interval have to do
 
@@ -83,17 +83,19 @@ def speed_up(
     check, given = Check.of(data, feeds), data
     sample = min(check.feeds, key=_elements)
     timer = _Timer(sample, plan or _PLAN, _sessions(data, sample))
-    steps = []
+    steps: list[Step] = []
+    rejected: list[bytes] = []  # two rewrites may find the same and need not be timed twice
     for done, (name, rewrite) in enumerate(rewrites):
         progress("rewriting for speed", done, len(rewrites))
         candidate, problem = attempt(data, rewrite, check)
         if problem is not None:
             steps.append(Step(name, kept=False, note=problem))
-        elif candidate != data:
+        elif candidate != data and candidate not in rejected:
             speedup = timer.speedup(data, candidate)
             kept = pays(speedup)
             steps.append(Step(name, kept, f"{speedup.value:.2f} x{'' if kept else ', not faster'}", speedup))
             data = candidate if kept else data
+            rejected += [] if kept else [candidate]
     progress("rewriting for speed", len(rewrites), len(rewrites))
     return Simplified(data, tuple(steps), operators(given), operators(data))
 
