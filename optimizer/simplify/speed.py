@@ -1,9 +1,9 @@
 """Rewrites for speed: exact as all are, and kept only where a measurement on this machine shows that they pay.
 
 Which of them pay depends on the machine: blocks of 16 channels are those of AVX-512, blocks of 8 those of AVX2. So none
-is believed. Before and after are timed in 6 to 12 pairs of fresh sessions, as two sessions of one model differ by where their
-memory lies (docs/benchmarks.md); each pair gives one median speed-up. A rewrite is kept where the median over the pairs
-is above 1.01 and the low end of its 95 % interval above 0.98. These are lower bars than for a verdict in a report
+is believed. Before and after are timed in 6 to 12 pairs of fresh sessions, as two sessions of one model differ by where
+their memory lies (docs/benchmarks.md); each pair gives one median speed-up. A rewrite is kept where the median over the
+pairs is above 1.01 and the low end of its 95 % interval above 0.98. These are lower bars than for a verdict in a report
 (benchmarks.latency.verdict) on purpose: a rewrite that computes the same and is kept by mistake costs at most the
 noise, several small gains add up, and the result is timed against the user's own model in the end. Where the first six
 pairs agree, they are enough.
