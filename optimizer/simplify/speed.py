@@ -74,17 +74,19 @@ def speed_up(
         rewrites: Names and rewrites, in order. Those that find nothing to change are left out of the account.
     """
     check, given = Check.of(data, feeds), data
-    steps = []
+    steps: list[Step] = []
+    rejected: list[bytes] = []  # two rewrites may find the same and need not be timed twice
     for done, (name, rewrite) in enumerate(rewrites):
         progress("rewriting for speed", done, len(rewrites))
         candidate, problem = attempt(data, rewrite, check)
         if problem is not None:
             steps.append(Step(name, kept=False, note=problem))
-        elif candidate != data:
+        elif candidate != data and candidate not in rejected:
             speedup = timer(data, candidate)
             kept = pays(speedup)
             steps.append(Step(name, kept, f"{speedup.value:.2f} x{'' if kept else ', not faster'}", speedup))
             data = candidate if kept else data
+            rejected += [] if kept else [candidate]
     progress("rewriting for speed", len(rewrites), len(rewrites))
     return Simplified(data, tuple(steps), operators(given), operators(data))
 
