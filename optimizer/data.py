@@ -138,7 +138,15 @@ def _checked(array: SampleArray, tensor: Tensor, preprocess: Preprocess, source:
     prepared = MappedArray(array, partial(_prepare, preprocess=preprocess, dtype=wanted), wanted)
     _check_finite(array, prepared, place)
     small = int(np.prod(array.shape, dtype=object)) * wanted.itemsize < in_memory
-    return prepared[: len(prepared)] if small else prepared
+    return _whole(prepared) if small else prepared
+
+
+def _whole(prepared: MappedArray) -> Array:
+    """Return all samples in memory; prepared block by block, so that no second copy lies beside them."""
+    whole = np.empty(prepared.shape, prepared.dtype)
+    for start, part in blocks(prepared):
+        whole[start : start + len(part)] = part
+    return whole
 
 
 def _prepare(samples: Array, preprocess: Preprocess, dtype: np.dtype[Any]) -> Array:

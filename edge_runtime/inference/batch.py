@@ -22,7 +22,7 @@ def batches(feeds: SampleFeeds, size: int) -> Iterator[dict[str, Array]]:
 
 
 def _part(array: SampleArray, start: int, stop: int) -> Array:
-    return array if isinstance(array, np.ndarray) and not array.ndim else array[start:stop]
+    return array[start:stop] if array.ndim else np.asarray(array)
 
 
 def count_samples(feeds: SampleFeeds) -> int:
