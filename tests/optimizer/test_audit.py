@@ -18,6 +18,7 @@ from optimizer.audit import audit
 from optimizer.quantize import quantize
 from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Static, Int8StaticSymmetric, Int8Weights
+from optimizer.simplify import name_nodes
 
 SETTINGS = SessionSettings()
 
@@ -196,7 +197,7 @@ def test_nothing_is_predicted_where_shapes_are_not_known() -> None:
     """Unsure, with the reason; a float model is not compared with itself either."""
     model = ZOO["mobile_cnn"]()
     feeds = feeds_for(model, 2)
-    data = simplified(model, feeds)
+    data = name_nodes.apply(model.SerializeToString())  # simplified, its sizes would be known
     found = audit(quantize(data, Recipe(Int8Static()), ranges_of(data, feeds)), SETTINGS)
     assert (found.predicts, "shapes" in found.prediction.reason) == ("unsure", True)
     assert audit(data, SETTINGS).predicts == "unsure"

@@ -17,6 +17,7 @@ from optimizer.candidates import Candidate, judge
 from optimizer.data import Dataset
 from optimizer.evaluate import Budget, Judge
 from optimizer.metrics import BUILT_IN, find
+from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Static
 
 
@@ -160,7 +161,7 @@ def test_a_candidate_without_a_value_is_left_out_with_its_reason(
     broken = residual_convnet()
     classifier = broken.graph.initializer[3]
     classifier.CopyFrom(numpy_helper.from_array(0 * numpy_helper.to_array(classifier), classifier.name))
-    candidate = Candidate("int8", "int8", broken.SerializeToString(), SessionSettings(), Int8Static())
+    candidate = Candidate("int8", "int8", broken.SerializeToString(), SessionSettings(), Recipe(Int8Static()))
     rejected = judge(candidate, by, Budget.parse("1pt")).rejected
     assert rejected is not None
     assert "E-METRIC-NAN" in rejected

@@ -23,6 +23,7 @@ from optimizer.data import Dataset
 from optimizer.flow import optimize
 from optimizer.metrics import find
 from optimizer.quantize import quantize
+from optimizer.recipe import Recipe
 from optimizer.request import Request
 from optimizer.schemes import Int8Weights
 
@@ -112,7 +113,7 @@ def test_the_result_is_the_weight_only_form(tmp_path: Path, block: int, monkeypa
     model = onnx.load(path, load_external_data=False)
     load_large.reduce(path, model, 17)
     settings = SessionSettings(config=Int8Weights().session)
-    whole = quantize(residual_convnet().SerializeToString(), Int8Weights(), {}, ())
+    whole = quantize(residual_convnet().SerializeToString(), Recipe(Int8Weights()), {})
     expected = OrtEngine(whole, settings).run({"x": images(4)})["y"]
     np.testing.assert_array_equal(OrtEngine(model.SerializeToString(), settings).run({"x": images(4)})["y"], expected)
 
