@@ -31,7 +31,7 @@ def test_another_machine_or_model_is_timed_anew(tmp_path: Path) -> None:
     watch = stopwatch_for(X, cache)
     watch.timed([own, replace(own, name="copy")], QUICK)
     assert cache.misses == 1
-    replace(watch, machine="another").time([own, replace(own, name="copy")], QUICK)
+    replace(watch, machine="another").timed([own, replace(own, name="copy")], QUICK)
     watch.timed([own], QUICK)
     assert (cache.hits, cache.misses) == (0, 3)
 
