@@ -61,6 +61,6 @@ class Result:
     evidence: Evidence = field(default_factory=Evidence)
     cached: Cached = field(default_factory=Cached)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the package; it is there whole or not at all."""
-        archive.write(path, self.manifest, self.members)
+        archive.write(Path(path), self.manifest, self.members)

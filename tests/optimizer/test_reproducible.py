@@ -32,9 +32,9 @@ def cluster() -> Iterator[str]:
 
 
 def _bytes(folder: Path, *arguments: str, command: tuple[str, ...] = EDGEOPT, seed: str = "random") -> bytes:
-    options = {"command": command, "env": with_environment(PYTHONHASHSEED=seed)}
-    done = run(*SEARCH, "-o", "again.edgepkg", *arguments, folder=folder, **options)
-    assert done.returncode == 0, done.stderr
+    environment = with_environment(PYTHONHASHSEED=seed)
+    done = run(*SEARCH, "-o", "again.edgepkg", *arguments, folder=folder, command=command, env=environment)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return (folder / "again.edgepkg").read_bytes()
 
 
@@ -49,7 +49,7 @@ def test_the_same_cache_gives_the_same_bytes(first: Path) -> None:
 
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_the_times_of_a_package_give_its_bytes(first: Path, seed: str) -> None:
-    """With nothing but the first package's times, everything else computed again, another hash order changes nothing."""
+    """With nothing but the first package's times, all else computed again, another hash order changes nothing."""
     again = _bytes(first, "--no-cache", "--measurements", "first.edgepkg", "--executor", "inline", seed=seed)
     assert again == (first / "first.edgepkg").read_bytes()
 
@@ -122,7 +122,9 @@ def _timeless(package: archive.Package) -> dict[str, object]:
     for variant in plain["variants"]:
         del variant["latency"]
     plain["rejected"] = sorted(
-        (one["name"], _MEASURED.sub("", one["reason"])) for one in plain["rejected"] if "shown to be" not in one["reason"]
+        (one["name"], _MEASURED.sub("", one["reason"]))
+        for one in plain["rejected"]
+        if "shown to be" not in one["reason"]
     )
     plain["chosen_because"] = _MEASURED.sub("", plain["chosen_because"])
     return dict(plain)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import EDGEOPT, IN_PROCESSES, SEARCH, alive_in_group, prepared, run, started
+from commands import EDGEOPT, IN_PROCESSES, SEARCH, alive_in_group, dask_cluster, prepared, run, started
 
 INPUTS = ["calib.npz", "net.onnx", "test.npz"]
 
@@ -21,9 +21,11 @@ def folder(tmp_path: Path) -> Path:
     return prepared(tmp_path)
 
 
-def _started_until(entries: int, folder: Path, command: tuple[str, ...]) -> subprocess.Popen[str]:
+def _started_until(
+    entries: int, folder: Path, command: tuple[str, ...] = EDGEOPT, executor: str = "local"
+) -> subprocess.Popen[str]:
     """Start a search and return once so many entries are in its cache."""
-    process = started(*SEARCH, "--cache", "cache", folder=folder, command=command)
+    process = started(*SEARCH, "--cache", "cache", "--executor", executor, folder=folder, command=command)
     deadline = time.monotonic() + 60
     while len(list((folder / "cache").glob("judged-*"))) < entries:
         assert process.poll() is None, f"ended before it could be stopped: {process.communicate()}"
@@ -99,3 +101,17 @@ def test_ctrl_c_while_processes_start(folder: Path) -> None:
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert _gone(process.pid)
+
+
+def test_ctrl_c_leaves_a_cluster_as_it_was(folder: Path) -> None:
+    """The command ends at once and cleanly; the cluster goes on and does the rerun."""
+    for cluster in dask_cluster():
+        process = _started_until(1, folder, executor=cluster)
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 130, stderr
+        assert "Traceback" not in stderr
+        assert _files(folder) == INPUTS
+        again = run(*SEARCH, "--cache", "cache", "--executor", cluster, folder=folder)
+        assert again.returncode == 0, again.stderr
+        assert "taken from the cache" in again.stdout
