@@ -33,6 +33,10 @@ class EdgeoptError(Exception):
     def __str__(self) -> str:
         return f"{self.code}: {self.message}\n  fix: {self.fix}"
 
+    def __reduce__(self) -> tuple[type[EdgeoptError], tuple[str, str, str]]:
+        """Travel whole from a worker process to the one that waits for it."""
+        return type(self), (self.code, self.message, self.fix)
+
 
 class WrongUsage(EdgeoptError):
     """The command's options contradict each other or miss one."""

@@ -25,7 +25,7 @@ class Account:
         losses: Layer name -> what its rounding alone costs, where that was asked.
         costs: Layer name -> predicted (microseconds in float32, in int8), where shapes are known.
         timings: Every comparison the result rests on.
-        trouble: Why the cache could not be written, None while it could.
+        anew: How many of them were taken here although those of a package were to stand instead.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -36,4 +36,4 @@ class Account:
     losses: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     timings: tuple[Timed, ...] = ()
-    trouble: str | None = None
+    anew: int = 0

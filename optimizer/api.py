@@ -8,10 +8,12 @@ from typing import Any, TypeAlias
 
 from edge_runtime.inference.engine import Array
 from edge_runtime.inference.preprocess import Preprocess
+from edge_runtime.package import archive
 from optimizer import flow, metrics
 from optimizer.data import Dataset, dataset_from_arrays, load_dataset
 from optimizer.evaluate import Budget
 from optimizer.load import LoadedModel, load_model
+from optimizer.report.record import of_package
 from optimizer.request import Identity, Request
 from optimizer.result import Result
 
@@ -31,16 +33,38 @@ def run(model: str | Path, data: Data, words: Mapping[str, Any]) -> Result:
     """
     loaded = load_model(Path(model))
     calibration, evaluation = data if isinstance(data, tuple) else (data, None)
-    given = dict(words)
+    given = _fields(words)
     identity: Identity = given.setdefault("identity", Identity())
-    given["metric"] = metrics.find(given["metric"])
-    given["budget"] = Budget.parse(given["budget"])
     request = Request(
         calibration=_dataset(calibration, loaded, identity.preprocess),
         evaluation=_dataset(evaluation, loaded, identity.preprocess),
         **given,
     )
     return flow.optimize(loaded, request)
+
+
+def measured(package: Path) -> dict[str, Any]:
+    """Return the measurements of a package and the machine they were taken on, as fields of a request.
+
+    Raises:
+        EdgeoptError: those of reading a package and its report.
+    """
+    found = of_package(package, archive.read(package))
+    return {"measurements": found.timings, "machine": found.machine}
+
+
+def _fields(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a request for what was said in the command line's words."""
+    given = dict(words)
+    given["metric"] = metrics.find(given["metric"])
+    given["budget"] = Budget.parse(given["budget"], certain=given.get("confidence") is not None)
+    if given.get("threads") == "auto":
+        given.update(threads=1, tune_threads=True)
+    if given.get("cache") is not None:
+        given["cache"] = Path(given["cache"])
+    if isinstance(given.get("measurements"), str | Path):
+        given.update(measured(Path(given["measurements"])))
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _dataset(samples: Samples, model: LoadedModel, preprocess: Preprocess) -> Dataset | None:

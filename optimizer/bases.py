@@ -11,6 +11,7 @@ from optimizer.calibrate import store
 from optimizer.calibrate.observe import observe
 from optimizer.protect import protected
 from optimizer.quantize import tensors_to_observe
+from optimizer.tools import conditions
 from optimizer.workbench import Base
 
 
@@ -30,6 +31,8 @@ def observed(base: Base, memory: int | None, cache: Cache, progress: Callable[[i
         "model": hashlib.sha256(base.data).hexdigest(),
         "samples": base.calibration.sha256,
         "tensors": tensors,
+        "memory": memory,
+        "tools": conditions(),
     }
     entry = cache.get("histograms", parts)
     if entry is None:

@@ -6,10 +6,12 @@ than a result file of the user's own: entries are written whole or not at all, a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,7 +25,8 @@ Parts: TypeAlias = Mapping[str, Any]
 
 _LIMIT_BYTES = 1 << 30
 _CHECK = 4  # bytes of CRC-32 in front of every entry: a torn or damaged file is told from a whole one
-_FORMAT = 1  # of keys and entries; a change makes all older entries misses
+_FORMAT = 2  # of keys and entries; a change makes all older entries misses
+_OURS = re.compile(r"\.?[a-z]+-[0-9a-f]{32}(\.\w+)?")  # entries, and the temporary names of those that a kill cut off
 
 
 @dataclass
@@ -32,8 +35,8 @@ class Cache:
 
     Attributes:
         folder: Where entries live; None keeps them for this process only.
-        hits: Entries found.
-        misses: Entries that had to be computed.
+        hits: Entries found that an earlier run had left.
+        misses: Entries that had to be computed; what one run asks for again is neither.
         trouble: Why the folder could not be written to, None while it could.
     """
 
@@ -42,12 +45,17 @@ class Cache:
     misses: int = 0
     trouble: str | None = None
     _kept: dict[str, bytes] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
 
     def get(self, kind: str, parts: Parts) -> bytes | None:
         """Return the entry of a kind for what went into it, None where there is none."""
         name = f"{kind}-{key(parts)}"
-        found = self._kept[name] if name in self._kept else self._read(name)
-        self.hits, self.misses = self.hits + (found is not None), self.misses + (found is None)
+        if name in self._kept:
+            return self._kept[name]
+        found = self._read(name)
+        if name not in self._seen:
+            self._seen.add(name)
+            self.hits, self.misses = self.hits + (found is not None), self.misses + (found is None)
         return found
 
     def put(self, kind: str, parts: Parts, entry: bytes) -> None:
@@ -68,17 +76,30 @@ class Cache:
         self._kept[f"{kind}-{digest}"] = entry
 
     def trim(self, limit: int = _LIMIT_BYTES) -> int:
-        """Remove the entries not used for longest until the folder is below `limit` bytes; return how many went."""
-        if self.folder is None or not self.folder.is_dir():
-            return 0
-        found = sorted(((file.stat(), file) for file in self.folder.iterdir()), key=lambda entry: entry[0].st_mtime)
+        """Remove the entries not used for longest until they take less than `limit` bytes; return how many went.
+
+        Whatever else lies in the folder is neither counted nor touched, and another run may trim it meanwhile.
+        """
+        found = sorted(self._entries(), key=lambda entry: entry[0].st_mtime)
         excess, removed = sum(stat.st_size for stat, _ in found) - limit, 0
         for stat, file in found:
             if excess <= 0:
                 break
-            file.unlink(missing_ok=True)
-            excess, removed = excess - stat.st_size, removed + 1
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+                excess, removed = excess - stat.st_size, removed + 1
         return removed
+
+    def _entries(self) -> Iterator[tuple[os.stat_result, Path]]:
+        try:
+            names = os.listdir(self.folder) if self.folder is not None else []
+        except OSError:
+            return
+        for name in names:
+            file = Path(self.folder or "", name)
+            with contextlib.suppress(OSError):
+                if _OURS.fullmatch(name) and file.is_file():
+                    yield file.stat(), file
 
     def _read(self, name: str) -> bytes | None:
         if self.folder is None:
@@ -99,7 +120,15 @@ def key(parts: Parts) -> str:
     return hashlib.sha256(encoder.encode({"format": _FORMAT, **parts})).hexdigest()[:32]
 
 
-def default_folder() -> Path:
-    """Return where entries go unless told otherwise: ``$XDG_CACHE_HOME/edgeopt`` (XDG Base Directory), ~/.cache."""
+def default_folder() -> Path | None:
+    """Return where entries go unless told otherwise: ``$XDG_CACHE_HOME/edgeopt`` (XDG Base Directory), ~/.cache.
+
+    None for a user without a home, such as a service's: a folder that others can write to would not do.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "edgeopt"
+    if Path(base).is_absolute():
+        return Path(base) / "edgeopt"
+    try:
+        return Path.home() / ".cache" / "edgeopt"
+    except RuntimeError:
+        return None

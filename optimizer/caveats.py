@@ -17,8 +17,11 @@ def caveats(model: LoadedModel, chosen: Candidate, account: Account, request: Re
     """Return one plain sentence per thing that was not proved or not done, each with what would help."""
     found = [*_about_accuracy(model, chosen, request), *_about_data(account, request)]
     found += [f"rewrite rolled back: {step.name}: {step.note}" for step in account.rewrites if step.wrong]
-    if account.trouble:
-        found.append(f"nothing could be kept for the next run: {account.trouble}")
+    if account.anew:
+        found.append(
+            f"{account.anew} of {len(account.timings)} comparisons were not among the given measurements and were "
+            "taken here, now: the model, data, options or tools are not those of that package"
+        )
     if not chosen.engine().int8_is_exact:
         found.append(
             "int8 products saturate on this processor and onnxruntime's guard does not take this model: "

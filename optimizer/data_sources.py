@@ -23,7 +23,7 @@ from edge_runtime.inference.engine import Array, SampleArray, Tensor
 from optimizer.lazy_arrays import IN_MEMORY_BYTES, Spool
 from optimizer.numpy_files import read_npy, read_npz
 from optimizer.sample_stream import collect
-from optimizer.user_code import call, import_function
+from optimizer.user_code import Origin, call, import_function
 
 ArraysAndLabels: TypeAlias = tuple[dict[str, SampleArray], Array | None]
 
@@ -188,9 +188,12 @@ def _call_function(spec: str, inputs: Sequence[Tensor], in_memory: int) -> Array
 
     A generator yields such values for one sample or one batch after the other.
     """
-    result = call(spec, import_function(spec))
-    if isinstance(result, Iterator):
-        return collect(spec, result, inputs, in_memory)
+    origin = Origin.here()
+    function = import_function(spec, origin)
+    with origin.first_on_path():
+        result = call(spec, function)
+        if isinstance(result, Iterator):
+            return collect(spec, result, inputs, in_memory)
     labels = None
     if isinstance(result, tuple) and len(result) == 2:
         result, labels = result

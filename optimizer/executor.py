@@ -6,15 +6,15 @@ taken by one process, alone, on the machine they are for.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor
 from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
 from edge_runtime.errors import BadInput, EnvironmentFault
+from optimizer.processes import Processes
 
 Common = TypeVar("Common")
 Item = TypeVar("Item")
@@ -70,10 +70,10 @@ class Workers:
             progress(len(answers), len(items))
         return answers
 
-    def close(self) -> None:
-        """End the processes, or the connection to the cluster."""
+    def close(self, *, at_once: bool = False) -> None:
+        """End the processes, or the connection to the cluster; `at_once` drops the work they are at."""
         if self._executor is not None:
-            self._executor.shutdown(wait=True)
+            self._executor.shutdown(wait=True, cancel_futures=at_once)
             self._executor = None
 
     def _is_worth_it(self, done: int, total: int, seconds: float) -> bool:
@@ -113,17 +113,19 @@ def opened(spec: str) -> Iterator[Workers]:
         EnvironmentFault: E-INSTALL-EXTRA, E-EXECUTOR-LOST.
     """
     workers = _workers(spec)
+    done = False
     try:
         yield workers
+        done = True
     finally:
-        workers.close()
+        workers.close(at_once=not done)  # an error or Ctrl-C: nobody waits for what was handed out
 
 
 def _workers(spec: str) -> Workers:
     if spec == INLINE:
         return Workers()
     if spec == LOCAL:
-        return Workers(_processes)
+        return Workers(Processes)
     if spec.startswith(DASK):
         from optimizer import dask_cluster  # noqa: PLC0415 - only who has a cluster has the library
 
@@ -131,11 +133,6 @@ def _workers(spec: str) -> Workers:
     raise BadInput(
         "E-EXECUTOR-UNKNOWN", f"there is no executor {spec}", "use --executor local, inline or dask://HOST:8786"
     )
-
-
-def _processes() -> Executor:
-    # Not fork: onnxruntime has threads, and a forked child would wait for locks that nobody holds any more.
-    return ProcessPoolExecutor(os.cpu_count() or 1, mp_context=multiprocessing.get_context("spawn"))
 
 
 def _lost(why: str) -> EnvironmentFault:

@@ -31,7 +31,7 @@ from optimizer.recipe import Recipe
 from optimizer.report.build import with_report
 from optimizer.report.evidence import evidence_of
 from optimizer.request import Request
-from optimizer.result import Result
+from optimizer.result import Cached, Result
 from optimizer.schemes import Int8Weights, schemes_for
 from optimizer.seal import Choice, seal
 from optimizer.search import Progress
@@ -80,9 +80,11 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
         candidates = [chosen if candidate is alone else candidate for candidate in candidates]
     cache.trim()
     findings = lint(model.data, request.calibration, request.evaluation)
-    account = replace(account, findings=findings, timings=tuple(stopwatch.taken), trouble=cache.trouble)
+    anew = stopwatch.anew if request.measurements else 0
+    account = replace(account, findings=findings, timings=tuple(stopwatch.taken), anew=anew)
     reason = f"the only form: {nothing}" if model.reduced_from else _reason(chosen, own.name, nothing)
-    return _sealed(model, Choice(chosen, candidates, reason, stopwatch.machine), terms, account, request)
+    sealed = _sealed(model, Choice(chosen, candidates, reason, stopwatch.machine), terms, account, request)
+    return replace(sealed, cached=Cached(cache.hits, cache.hits + cache.misses, cache.trouble))
 
 
 def _sealed(model: LoadedModel, choice: Choice, terms: Terms, account: Account, request: Request) -> Result:

@@ -24,7 +24,7 @@ from optimizer.simplify import Simplified, simplify
 from optimizer.simplify.fresh_sessions import FreshSessions
 from optimizer.simplify.speed import SMALLEST_SPEEDUP, speed_up
 from optimizer.stopwatch import Stopwatch
-from optimizer.tools import versions
+from optimizer.tools import conditions
 from optimizer.workbench import Base, Order, Terms, Workbench
 
 _REWRITTEN = "rewritten"
@@ -109,7 +109,7 @@ class Shop:
         return observed(Base(label, data, {}, calibration), self.request.memory, self.means.cache, progress)
 
     def _bench(self, base: Base) -> Workbench:
-        return Workbench(base, self.terms, self.means.cache, self.means.workers, versions())
+        return Workbench(base, self.terms, self.means.cache, self.means.workers, conditions())
 
     def _speedup(self, before: bytes, after: bytes) -> Interval:
         old, new = (replace(self.own, name=name, data=one) for name, one in (("before", before), ("after", after)))

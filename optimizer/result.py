@@ -13,6 +13,29 @@ from optimizer.report.evidence import Evidence
 
 
 @dataclass(frozen=True)
+class Cached:
+    """What the folder of earlier results was good for: about this run, so never part of the package.
+
+    Attributes:
+        hits: Pieces of work found there.
+        asked: Pieces of work that were looked for.
+        trouble: Why nothing more could be kept there, None while it could.
+    """
+
+    hits: int = 0
+    asked: int = 0
+    trouble: str | None = None
+
+    def __str__(self) -> str:
+        return f"taken from the cache: {self.hits} of {self.asked}"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what went wrong with it, in sentences."""
+        return (f"nothing could be kept for the next run: {self.trouble}",) if self.trouble else ()
+
+
+@dataclass(frozen=True)
 class Result:
     """The outcome of an optimization.
 
@@ -25,6 +48,7 @@ class Result:
         executed: How the runtime executes the chosen model on this machine.
         warnings: What the user should know before he trusts the result.
         evidence: What else was learned on the way, for the report.
+        cached: What the folder of earlier results was good for.
     """
 
     manifest: Manifest
@@ -35,7 +59,8 @@ class Result:
     executed: Audit
     warnings: tuple[str, ...]
     evidence: Evidence = field(default_factory=Evidence)
+    cached: Cached = field(default_factory=Cached)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the package; it is there whole or not at all."""
-        archive.write(path, self.manifest, self.members)
+        archive.write(Path(path), self.manifest, self.members)

@@ -43,6 +43,7 @@ class Stopwatch:
         tools: Name -> version of what executes the forms.
         cache: Where comparisons are kept.
         taken: Every comparison this run has rested on, in order.
+        anew: How many of them were measured in this run.
     """
 
     sample: Feeds
@@ -50,6 +51,7 @@ class Stopwatch:
     tools: dict[str, str]
     cache: Cache
     taken: list[Timed] = field(default_factory=list)
+    anew: int = 0
 
     def timed(
         self,
@@ -88,6 +90,7 @@ class Stopwatch:
         entry = self.cache.get(_KIND, parts)
         if entry is None:
             comparison = _rounded(measured())
+            self.anew += 1
             self.cache.put(_KIND, parts, msgspec.json.encode(comparison))
         else:
             comparison = msgspec.json.decode(entry, type=Comparison)

@@ -8,9 +8,19 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from devices.host import detect
+
+
+def conditions() -> dict[str, str]:
+    """Return what any computed number depends on besides its inputs: versions, and the processor.
+
+    Kernels round as the processor lets them, so a folder of results that two machines share must tell them apart.
+    """
+    return {**versions(), "machine": str(detect())}
+
 
 def versions() -> dict[str, str]:
-    """Return tool name -> version, for manifests and as part of every cache key."""
+    """Return tool name -> version, for manifests."""
     return {
         "edgeopt": metadata.version("edgeopt"),
         "numpy": np.__version__,

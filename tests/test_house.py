@@ -33,6 +33,8 @@ DOORS = {
     "PIL": ("optimizer/data_sources.py",),
     "amqtt": ("edge_runtime/messaging/embedded_broker.py",),
     "click": ("edge_runtime/cli/", "optimizer/cli/"),
+    "dask": ("optimizer/dask_cluster.py",),
+    "distributed": ("optimizer/dask_cluster.py",),
     "cryptography": ("edge_runtime/package/",),
     "onnxruntime": ("edge_runtime/inference/ort.py", "optimizer/", PEERS),
     "onnxruntime.InferenceSession": ("edge_runtime/inference/ort.py",),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from types import FrameType
 
 import click
 
@@ -59,7 +63,8 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run the verb; an EdgeoptError becomes its message on stderr and its exit status."""
         try:
-            return self._invoke_with_extras(ctx)
+            with _cleaning_up_when_terminated():
+                return self._invoke_with_extras(ctx)
         except EdgeoptError as error:
             if ctx.params.get("debug"):
                 raise
@@ -82,6 +87,25 @@ class LazyGroup(click.Group):
                 f"this needs the library {library}, which is not installed",
                 f"pip install 'edgeopt[{_EXTRAS[library]}]'",
             ) from error
+
+
+@contextlib.contextmanager
+def _cleaning_up_when_terminated() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does, temporary files and processes included; the daemon sets its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminated(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not stop the cleaning up
+    click.echo("terminated; nothing half-written was left behind", err=True)
+    sys.exit(128 + number)
 
 
 def refuse_clash(owners: Mapping[str, list[str]]) -> None:

@@ -12,7 +12,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from devices.host import int8_dot_products_saturate
-from edge_runtime.errors import BadInput
+from edge_runtime.errors import BadInput, EnvironmentFault
 from edge_runtime.inference.engine import Array, Feeds, Tensor
 
 # onnxruntime's exceptions have no common base, and each release adds some.
@@ -59,6 +59,11 @@ class OrtEngine:
         self.outputs = tuple(_tensor(argument) for argument in self._session.get_outputs())
         self._output_names = [tensor.name for tensor in self.outputs]
 
+    @property
+    def threads(self) -> int:
+        """Return how many threads the session works with."""
+        return int(self._session.get_session_options().intra_op_num_threads)
+
     def run(self, feeds: Feeds) -> dict[str, Array]:
         """Run one batch; see the contract in engine.py."""
         try:
@@ -93,6 +98,17 @@ def executed_graph(model: bytes, settings: SessionSettings) -> bytes:
 
 
 def _rewritten(model: bytes, settings: SessionSettings, level: onnxruntime.GraphOptimizationLevel) -> bytes:
+    try:
+        return _rewritten_in_a_file(model, settings, level)
+    except OSError as error:
+        raise EnvironmentFault(
+            "E-FILE-WRITE",
+            f"cannot write a temporary file: {error.strerror or error}",
+            "make room in the folder for temporary files, or name another: TMPDIR=FOLDER",
+        ) from error
+
+
+def _rewritten_in_a_file(model: bytes, settings: SessionSettings, level: onnxruntime.GraphOptimizationLevel) -> bytes:
     with tempfile.TemporaryDirectory(prefix="edgeopt-") as folder:
         target = Path(folder) / "rewritten.onnx"
 
@@ -100,7 +116,11 @@ def _rewritten(model: bytes, settings: SessionSettings, level: onnxruntime.Graph
             options.graph_optimization_level = level
             options.optimized_model_filepath = str(target)
 
-        _session_for(model, settings, prepare)
+        try:
+            _session_for(model, settings, prepare)
+        except BadInput:
+            target.write_bytes(model)  # onnxruntime blames the model where the disk is full; this tells the two apart
+            raise
         return target.read_bytes()
 
 

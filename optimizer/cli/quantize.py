@@ -129,6 +129,7 @@ def quantize(**given: Any) -> None:
     """
     from rich.console import Console
 
+    from edge_runtime.files import write_atomically
     from optimizer.cli.progress import shown_progress
     from optimizer.flow import optimize
     from optimizer.load import load_model
@@ -140,25 +141,28 @@ def quantize(**given: Any) -> None:
     with shown_progress(Console(stderr=True)) as progress:
         result = optimize(model, request, progress)
     path = options.output or Path(f"{options.model.stem}.edgepkg")
+    page = _page(result) if options.report else None
     result.write(path)
-    _write_report(result, options.report)
     if options.as_json:
         click.echo(result.members[MEMBER], nl=False)
+        for warning in result.cached.warnings:  # about this run, so not in the report
+            click.echo(f"warning  {warning}", err=True)
     else:
         print_result(result, Console(), str(path))
+    if options.report and page:
+        write_atomically(options.report, page)  # last: that the package was written has been said by now
 
 
-def _write_report(result: Result, path: Path | None) -> None:
-    from edge_runtime.files import write_atomically
+def _page(result: Result) -> bytes:
     from optimizer.report.html import page
     from optimizer.report.record import decode
 
-    if path is not None:
-        write_atomically(path, page(decode(result.members[MEMBER])).encode())
+    return page(decode(result.members[MEMBER])).encode()
 
 
 def _request(options: Options, model: LoadedModel) -> Request:
     from optimizer import metrics
+    from optimizer.api import measured
     from optimizer.cache import default_folder
     from optimizer.cli.parse import count, shapes
     from optimizer.evaluate import CONFIDENCE, Budget
@@ -183,19 +187,8 @@ def _request(options: Options, model: LoadedModel) -> Request:
         identity=identity,
         executor=options.executor,
         cache=None if options.no_cache else options.cache or default_folder(),
-        **_measured(options.measurements),
+        **(measured(options.measurements) if options.measurements else {}),
     )
-
-
-def _measured(path: Path | None) -> dict[str, Any]:
-    """Return the measurements of a package and the machine they were taken on, as arguments of a request."""
-    from edge_runtime.package import archive
-    from optimizer.report.record import of_package
-
-    if path is None:
-        return {}
-    found = of_package(path, archive.read(path))
-    return {"measurements": found.timings, "machine": found.machine}
 
 
 def _data(spec: str | None, model: LoadedModel, identity: Identity) -> Dataset | None:

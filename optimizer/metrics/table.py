@@ -94,8 +94,9 @@ def find(name: str) -> Metric:
     if name in BUILT_IN:
         return BUILT_IN[name]
     if ":" in name:
-        user_code.import_function(name)  # a wrong name is told before the work, not after it
-        return Metric(name, UserFunction(name), reads=read_for_user)
+        origin = user_code.Origin.here()
+        user_code.import_function(name, origin)  # a wrong name is told before the work, not after it
+        return Metric(name, UserFunction(name, origin), reads=read_for_user)
     raise BadInput(
         "E-METRIC-UNKNOWN", f"there is no metric {name}", f"use one of {', '.join(BUILT_IN)}, or module:function"
     )

@@ -14,19 +14,21 @@ from optimizer.metrics.outputs import Viewed, read_only
 
 @dataclass(frozen=True)
 class UserFunction:
-    """Calls ``module:function`` with (outputs, labels), imported on first use.
+    """Calls ``module:function`` with (outputs, labels), imported on first use from where the command was typed.
 
     Raises when called:
         BadInput: E-USER-FUNCTION, it raised or returned something else than a number; E-METRIC-MUTATES.
     """
 
     spec: str
+    origin: user_code.Origin
 
     def __call__(self, outputs: Viewed, labels: Array) -> float:
         """Return the user's number; his arrays are read-only, others look at them too."""
-        function = user_code.import_function(self.spec)
+        function = user_code.import_function(self.spec, self.origin)
         try:
-            value = user_code.call(self.spec, function, read_only(outputs), read_only(labels))
+            with self.origin.first_on_path():
+                value = user_code.call(self.spec, function, read_only(outputs), read_only(labels))
         except BadInput as error:
             if isinstance(error.__cause__, ValueError) and "read-only" in str(error.__cause__):
                 raise BadInput(

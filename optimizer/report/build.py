@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import onnx
@@ -58,10 +60,17 @@ def report_of(result: Result) -> Report:
         repairs=evidence.repairs,
         layers=layers_of(result.chosen.data, result.executed, evidence),
         ranges=evidence.ranges,
-        warnings=(*warnings, *result.warnings),
+        warnings=(*warnings, *(_without_folders(warning, evidence.places) for warning in result.warnings)),
         tools=dict(manifest.source.tools),
         timings=evidence.timings,
     )
+
+
+def _without_folders(text: str, places: Sequence[str]) -> str:
+    """Return the text with files named without their folders: a report travels, this machine's folders do not."""
+    for place in sorted(places, key=len, reverse=True):
+        text = text.replace(place, Path(place).name)
+    return text
 
 
 def _machine(manifest: Manifest) -> str:

@@ -44,6 +44,7 @@ class Evidence:
         outliers: Layer name -> largest magnitude of its input over a typical one.
         inputs: Layer name -> smallest and largest value of its input.
         reasons: Layer name -> why it has its precision, where more is known than the chosen model shows.
+        places: Files of this machine that warnings may name.
     """
 
     opset: int | None = None
@@ -62,6 +63,7 @@ class Evidence:
     outliers: Mapping[str, float] = field(default_factory=dict)
     inputs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    places: tuple[str, ...] = ()
 
 
 def evidence_of(
@@ -94,6 +96,7 @@ def evidence_of(
         outliers=_outliers(base) if base else {},
         inputs=_inputs(base) if base else {},
         reasons=_reasons(base, chosen) if base else {},
+        places=(str(model.path), *(data.source for data in (request.calibration, request.evaluation) if data)),
     )
 
 

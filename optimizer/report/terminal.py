@@ -58,7 +58,9 @@ def _lines(result: Result, written_to: str) -> Iterator[str]:
     yield f"runs as  {result.executed}"
     for fallen in result.executed.fell_back:
         yield f"warning  {fallen.layer} is quantized and runs in float: {fallen.reason}"
-    yield from (f"warning  {caveat}" for caveat in result.warnings)
+    yield from (f"warning  {caveat}" for caveat in (*result.warnings, *result.cached.warnings))
+    if result.cached.hits:
+        yield f"cache    {result.cached}"
     yield f"wrote    {written_to}"
 
 

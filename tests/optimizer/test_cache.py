@@ -63,6 +63,34 @@ def test_trimming_removes_what_was_not_used_for_longest(tmp_path: Path) -> None:
     assert cache.get("form", {"number": 1}) is None
 
 
+def test_trimming_touches_nothing_but_entries(tmp_path: Path) -> None:
+    """A folder that holds other things keeps them, however large; what a kill cut off goes like an entry."""
+    (tmp_path / "thesis.tex").write_bytes(bytes(5000))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / f".form-{key({})}.ab12_cd").write_bytes(bytes(10))
+    Cache(tmp_path).put("form", {"number": 1}, bytes(1000))
+    assert Cache(tmp_path).trim(0) == 2
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["folder", "thesis.tex"]
+    assert Cache(tmp_path / "thesis.tex").trim(0) == 0
+
+
+def test_what_one_run_asks_again_is_no_hit(tmp_path: Path) -> None:
+    """Hits are what an earlier run left: the user is told how much of the work was done already."""
+    cache = Cache(tmp_path)
+    assert cache.get("form", {}) is None
+    cache.put("form", {}, b"entry")
+    assert cache.get("form", {}) == b"entry"
+    assert (cache.hits, cache.misses) == (0, 1)
+
+
+def test_a_user_without_a_home_has_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a service's: nothing is kept where others could write."""
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert default_folder() is None
+
+
 def test_a_pinned_entry_wins(tmp_path: Path) -> None:
     """Measurements taken over from a package answer before the folder's own."""
     cache = Cache(tmp_path)

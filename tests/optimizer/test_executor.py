@@ -83,6 +83,30 @@ def test_a_process_that_dies_is_an_error_with_a_code() -> None:
     assert caught.value.code == "E-EXECUTOR-LOST"
 
 
+def test_a_cluster_whose_workers_die_is_the_same_error(cluster: str) -> None:
+    """What Dask itself fails with is told in our words."""
+    with pytest.raises(EnvironmentFault) as caught, opened(cluster) as workers:
+        workers.map(_die, None, [9])
+    assert caught.value.code == "E-EXECUTOR-LOST"
+
+
+def test_workers_unlike_this_machine_are_refused(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another processor rounds otherwise: the same input would give other bytes."""
+    monkeypatch.setattr("optimizer.tools.detect", lambda: "another processor")
+    with pytest.raises(EnvironmentFault, match="another processor") as caught, opened(cluster) as workers:
+        workers.map(_scaled, 1, [1])
+    assert caught.value.code == "E-EXECUTOR-DIFFERS"
+
+
+def test_a_cluster_without_workers_is_not_waited_for_forever() -> None:
+    """Ten seconds, then the command that starts some."""
+    distributed = pytest.importorskip("distributed", reason="needs the extra dask")
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as empty:
+        address = empty.scheduler_address.replace("tcp://", "dask://")
+        with pytest.raises(EnvironmentFault, match="has no workers"), opened(address) as workers:
+            workers.map(_scaled, 1, [1])
+
+
 @pytest.mark.parametrize(("spec", "code"), [("cloud", "E-EXECUTOR-UNKNOWN"), ("dask://127.0.0.1:9", "E-EXECUTOR-LOST")])
 def test_what_is_not_there_is_said(spec: str, code: str) -> None:
     """An unknown name and a scheduler that does not answer have codes of their own."""

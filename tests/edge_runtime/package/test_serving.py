@@ -24,6 +24,28 @@ def test_a_sound_package_serves(file: Path, parts: Any) -> None:
     assert served.digest == archive.read(file).digest
 
 
+def _with_threads(parts: Any, count: int) -> Any:
+    variant = msgspec.structs.replace(parts.manifest.variants[0], threads=count)
+    return msgspec.structs.replace(parts.manifest, variants=(variant,))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_variant_is_served_with_the_threads_it_was_measured_with(file: Path, parts: Any, count: int) -> None:
+    """The manifest's number reaches the session."""
+    archive.write(file, _with_threads(parts, count), parts.members)
+    assert load_for_serving(file).engine.threads == count
+
+
+@pytest.mark.parametrize("count", [0, -1, 257])
+def test_threads_out_of_range_are_damage(file: Path, parts: Any, count: int) -> None:
+    """No number of threads that edgeopt never writes is tried out on a device."""
+    archive.write(file, _with_threads(parts, count), parts.members)
+    with pytest.raises(Refused) as caught:
+        load_for_serving(file)
+    assert caught.value.code == "E-PACKAGE-DAMAGED"
+    assert "threads" in caught.value.message
+
+
 def test_a_variant_that_computes_something_else_is_refused(file: Path, parts: Any, doubled: bytes) -> None:
     """A whole package with digests that fit, but a model that fails its samples here, never serves."""
     archive.write(file, parts.manifest, {**parts.members, "variants/fp32.onnx": doubled})
