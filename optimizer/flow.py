@@ -166,8 +166,14 @@ def _int8_missing(candidates: Sequence[Candidate], nothing: str | None, request:
     return BudgetNotMet(
         "E-BUDGET-INT8",
         f"no int8 form came through: {nothing or reasons or 'the target has no int8 kernels'}",
-        f"{nearest or 'allow more with --max-drop'}, give more calibration data, or drop --require int8 to get float32",
+        f"{nearest or _other_than_allowing_more(candidates)}, or drop --require int8 to get float32",
     )
+
+
+def _other_than_allowing_more(candidates: Sequence[Candidate]) -> str:
+    if any(candidate.scheme is not None and candidate.speedup is not None for candidate in candidates):
+        return "the budget is met, int8 is just not faster on this machine: measure on one with VNNI or an Arm board"
+    return "allow more with --max-drop, give more calibration data"
 
 
 def _nearest(candidates: Sequence[Candidate], request: Request) -> str | None:
@@ -185,4 +191,4 @@ def _nearest(candidates: Sequence[Candidate], request: Request) -> str | None:
         return None
     _, name, least = min(lost, key=lambda entry: entry[:2])
     allowed = nearest_budget(metric, least, budget.relative, certain=budget.certain)
-    return f"allow more: {name} loses least and needs --max-drop {allowed}"
+    return f"allow more: {name} loses least and needs --max-drop {allowed}; give more calibration data"

@@ -68,7 +68,7 @@ def dask_cluster() -> Iterator[str]:
     """Run a Dask scheduler and two workers on this machine; yield its address as a user types it."""
     distributed = pytest.importorskip("distributed", reason="needs the extra dask")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1"
     ) as running:
         yield running.scheduler_address.replace("tcp://", "dask://")
 

@@ -37,7 +37,7 @@ def cluster() -> Iterator[str]:
     """Run a Dask scheduler and two workers on this machine."""
     distributed = pytest.importorskip("distributed", reason="needs the extra dask")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1"
     ) as running:
         yield running.scheduler_address.replace("tcp://", "dask://")
 
@@ -101,7 +101,7 @@ def test_workers_unlike_this_machine_are_refused(cluster: str, monkeypatch: pyte
 def test_a_cluster_without_workers_is_not_waited_for_forever() -> None:
     """Ten seconds, then the command that starts some."""
     distributed = pytest.importorskip("distributed", reason="needs the extra dask")
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as empty:
+    with distributed.LocalCluster(n_workers=0, dashboard_address=":0", host="127.0.0.1") as empty:
         address = empty.scheduler_address.replace("tcp://", "dask://")
         with pytest.raises(EnvironmentFault, match="has no workers"), opened(address) as workers:
             workers.map(_scaled, 1, [1])

@@ -212,6 +212,16 @@ def test_a_budget_that_cannot_be_met_names_the_one_that_can(folder: Path) -> Non
     assert archive.read(folder / "net.edgepkg").manifest.variants[0].name == found[1]
 
 
+def test_where_int8_is_only_slow_no_larger_budget_is_advised(folder: Path) -> None:
+    """The next step must be one that helps: more budget does not make a form faster."""
+    done = run(*QUICK, "--require", "int8", "--no-cache", folder=folder)
+    if done.returncode == 0:
+        pytest.skip("int8 is faster on this machine")
+    _refused(done, 4, "E-BUDGET-INT8")
+    assert "not faster on this machine" in done.stderr
+    assert "--max-drop" not in done.stderr
+
+
 def test_one_class_is_told_apart_by_metric(folder: Path) -> None:
     """Where a metric needs two classes it is refused; where it does not, the result warns."""
     x = np.load(folder / "test.npz")["x"]
