@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.environment import observed
-from benchmarks.latency import Plan, Run, compare
+from benchmarks.latency import Plan, Run, clock_for, compare
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 
@@ -33,7 +33,8 @@ def main(text: str) -> None:
         if isinstance(engine, OrtEngine):
             runs.append(lambda engine=engine: engine.run(feed))  # type: ignore[misc] # bound now, not in the loop's end
     with observed() as environment:
-        comparison = compare(runs, Plan(rounds=asked["rounds"], seed=asked["seed"]))
+        plan = Plan(rounds=asked["rounds"], seed=asked["seed"])
+        comparison = compare(runs, plan, clock=clock_for(1))
     for form in found:
         if "run" in form:
             index = form.pop("run")
