@@ -15,7 +15,8 @@ from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Dynamic, Scheme
 
 _EVALUATION_BATCH = 32
-_AS_GOOD = 1.02  # speeds closer than this are told apart by size
+_AS_FAST = 1.02  # speeds closer than this are told apart by size
+_AS_SMALL = 1.1  # sizes closer than this are told apart by how exact the form is
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def gate(candidate: Candidate) -> Candidate:
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the best form that is in: the fastest, and of those as good as the fastest the smallest.
+    """Return the best form that is in: the fastest, of those as good the smallest, of those as small the most exact.
 
     Where nothing is faster than the user's own model, the smallest quantized form, and the user's own without one.
     """
@@ -113,7 +114,10 @@ def choose(candidates: Sequence[Candidate]) -> Candidate:
     faster = [one for one in accepted if one.speedup is not None and verdict(one.speedup) == "faster"]
     if faster:
         fastest = max(one.speed for one in faster)
-        return min((one for one in faster if one.speed * _AS_GOOD >= fastest), key=lambda one: len(one.data))
+        as_fast = [one for one in faster if one.speed * _AS_FAST >= fastest]
+        smallest = min(len(one.data) for one in as_fast)
+        as_small = [one for one in as_fast if len(one.data) <= smallest * _AS_SMALL]
+        return min(as_small, key=lambda one: one.noise or 0.0)
     quantized = [one for one in accepted if one.scheme is not None]
     return min(quantized, key=lambda one: len(one.data)) if quantized else accepted[0]
 

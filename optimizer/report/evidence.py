@@ -133,8 +133,9 @@ def _outliers(base: Base) -> dict[str, float]:
 
 
 def _reasons(base: Base, chosen: Candidate) -> dict[str, str]:
-    kept = set(chosen.recipe.keep_float) if chosen.recipe else set()
-    return {name: reason for name, reason in base.protected.items() if name in kept}
+    kept = chosen.recipe.keep_float if chosen.recipe else ()
+    placed = "it stays float32 in the placement that was fastest inside the budget"
+    return {name: base.protected.get(name, placed) for name in kept}
 
 
 def _span(speedup: Interval | None) -> Span | None:

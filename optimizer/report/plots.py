@@ -78,7 +78,7 @@ def sensitivity(layers: Sequence[Layer]) -> Markup | None:
         bottom + 12,
         "What each layer loses and gains in int8",
         tag("text", "noise on the outputs from this layer alone", x=250, y=20, class_="axis"),
-        tag("text", "milliseconds gained in int8", x=620, y=20, class_="axis"),
+        tag("text", "milliseconds gained in int8 (predicted)", x=620, y=20, class_="axis"),
         *rows,
         tag("line", x1=left(0), x2=left(0), y1=_TOP - 4, y2=bottom, class_="zero"),
         tag("line", x1=right(0), x2=right(0), y1=_TOP - 4, y2=bottom, class_="zero"),

@@ -29,7 +29,7 @@ def _table(result: Result) -> Table:
     table = Table(title=f"{result.manifest.label} for {result.manifest.target}", title_justify="left")
     judged = result.candidates[0].accuracy
     for heading in ("form", "size", "ms, batch 1", "x float32", judged.metric if judged else "accuracy", ""):
-        table.add_column(heading, justify="left" if heading in {"form", ""} else "right")
+        table.add_column(heading, justify="left" if heading in {"form", ""} else "right", overflow="fold")
     for candidate in result.candidates:
         table.add_row(
             candidate.name,

@@ -60,6 +60,11 @@ def test_the_fastest_form_wins() -> None:
     assert choose([OWN, rewritten, static, dynamic, weights]) is dynamic
     assert choose([OWN, rewritten, static, weights]) is rewritten
     assert choose([OWN, rewritten, smaller]) is smaller
+    assert choose([OWN, rewritten, replace(smaller, data=b"mode", noise=0.1)]) is not rewritten
+    assert (
+        choose([OWN, replace(rewritten, data=b"x" * 99), replace(smaller, data=b"x" * 98, noise=0.1)]).name
+        == "rewritten"
+    )
     assert choose([OWN, gate(same), weights]) is weights
     assert choose([OWN]) is OWN
 
