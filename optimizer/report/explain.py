@@ -104,7 +104,7 @@ def printable(line: str) -> str:
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in line)
 
 
-_HEADINGS = ("layer", "operator", "precision", "loss alone", "ms gained, predicted", "why")
+_HEADINGS = ("layer", "operator", "precision", "loss alone", "predicted gain, ms", "why")
 
 
 def _row(layer: Layer) -> tuple[str, ...]:
