@@ -118,7 +118,16 @@ def _layers(report: Report) -> Iterator[Markup]:
         )
         for layer in report.layers
     ]
-    headings = ["layer", "operator", "precision", "loss alone", "predicted gain, ms", "outlier ratio", "input range", "why"]
+    headings = [
+        "layer",
+        "operator",
+        "precision",
+        "loss alone",
+        "predicted gain, ms",
+        "outlier ratio",
+        "input range",
+        "why",
+    ]
     counts = ", ".join(f"{_count(report, kind)} {kind}" for kind in sorted({x.precision for x in report.layers}))
     yield _section(f"Layers in the chosen form: {counts}", *figure, table(headings, rows, (3, 4, 5, 6)))
 
