@@ -10,7 +10,7 @@ import onnx
 from benches import base_of, bench_of, full_order
 from models import model_of
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from optimizer.correct import CORRECTIONS, in_order
 from optimizer.evaluate import Budget
@@ -55,6 +55,19 @@ def _cancelling() -> onnx.ModelProto:
     return model_of(nodes, weights, {"x": ["N", 17]}, {"y": ["N", 4]})
 
 
+def _cancelling_at_the_end() -> onnx.ModelProto:
+    """Return the same behind one more layer, so that the network has ends and a middle."""
+    model = _cancelling()
+    mixing = np.eye(17, dtype=np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w0"], ["m"], "zeroth"),
+        helper.make_node("MatMul", ["m", "w1"], ["a"], "first"),
+        helper.make_node("MatMul", ["a", "w2"], ["y"], "second"),
+    ]
+    weights = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+    return model_of(nodes, {"w0": mixing, **weights}, {"x": ["N", 17]}, {"y": ["N", 4]})
+
+
 def _with_a_dead_input(x: NDArray[Any]) -> NDArray[Any]:
     return np.hstack([x, np.zeros((len(x), 1), np.float32)])
 
@@ -90,6 +103,14 @@ def test_another_way_to_read_the_ranges_makes_the_difference() -> None:
     assert climbed.form.rejected is None
     assert _kept(climbed) == ["another way to read the ranges"]
     assert climbed.order.recipe.method != "minmax"
+
+
+def test_an_end_in_float_makes_the_difference() -> None:
+    """The last layer takes a large common part out again: in float32 it meets the budget, and nothing else has to."""
+    climbed = _climbed(_cancelling_at_the_end(), _with_a_dead_input(_random(0, 300, 16)), 0.8, "auto")
+    assert climbed.form.rejected is None
+    assert _kept(climbed) == ["last or first layer in float32"]
+    assert "second" in climbed.order.recipe.keep_float
 
 
 def test_sixteen_bits_make_the_difference() -> None:
