@@ -7,21 +7,10 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 import pytest
+from tasks import die, scaled, where
 
 from edge_runtime.errors import BadInput, EnvironmentFault
 from optimizer.executor import Workers, opened
-
-
-def _scaled(factor: int, item: int) -> int:
-    return factor * item
-
-
-def _where(_: None, item: int) -> tuple[int, int]:
-    return item, os.getpid()
-
-
-def _die(_: None, item: int) -> int:
-    os._exit(item)
 
 
 def _processes() -> Executor:
@@ -45,14 +34,14 @@ def cluster() -> Iterator[str]:
 def test_small_work_stays_in_this_process() -> None:
     """Processes are not started for what is done sooner than they are."""
     with opened("local") as workers:
-        assert workers.map(_where, None, [3, 1, 2]) == [(3, os.getpid()), (1, os.getpid()), (2, os.getpid())]
+        assert workers.map(where, None, [3, 1, 2]) == [(3, os.getpid()), (1, os.getpid()), (2, os.getpid())]
 
 
 def test_an_executor_gets_the_work_in_order() -> None:
     """Chunks come back in the order of the items, each item once, and progress ends at all of them."""
     seen: list[tuple[int, int]] = []
     workers = Workers(lambda: ThreadPoolExecutor(3), eager=True)
-    answers = workers.map(_scaled, 7, list(range(100)), lambda done, total: seen.append((done, total)))
+    answers = workers.map(scaled, 7, list(range(100)), lambda done, total: seen.append((done, total)))
     workers.close()
     assert answers == [7 * item for item in range(100)]
     assert seen[-1] == (100, 100)
@@ -61,7 +50,7 @@ def test_an_executor_gets_the_work_in_order() -> None:
 def test_processes_are_other_processes() -> None:
     """The local executor really leaves this process."""
     workers = Workers(_processes, eager=True)
-    answers = workers.map(_where, None, [1, 2])
+    answers = workers.map(where, None, [1, 2])
     workers.close()
     assert [item for item, _ in answers] == [1, 2]
     assert os.getpid() not in {process for _, process in answers}
@@ -71,14 +60,14 @@ def test_a_dask_cluster_gives_the_same_answers(cluster: str) -> None:
     """The cluster's workers answer in the items' order, and closing leaves the cluster running."""
     for _ in range(2):
         with opened(cluster) as workers:
-            assert workers.map(_scaled, 3, list(range(20))) == [3 * item for item in range(20)]
+            assert workers.map(scaled, 3, list(range(20))) == [3 * item for item in range(20)]
 
 
 def test_a_process_that_dies_is_an_error_with_a_code() -> None:
     """A worker that is killed ends the work with a word on how to go on, not with a traceback."""
     workers = Workers(_processes, eager=True)
     with pytest.raises(EnvironmentFault) as caught:
-        workers.map(_die, None, [9])
+        workers.map(die, None, [9])
     workers.close()
     assert caught.value.code == "E-EXECUTOR-LOST"
 
@@ -86,7 +75,7 @@ def test_a_process_that_dies_is_an_error_with_a_code() -> None:
 def test_a_cluster_whose_workers_die_is_the_same_error(cluster: str) -> None:
     """What Dask itself fails with is told in our words."""
     with pytest.raises(EnvironmentFault) as caught, opened(cluster) as workers:
-        workers.map(_die, None, [9])
+        workers.map(die, None, [9])
     assert caught.value.code == "E-EXECUTOR-LOST"
 
 
@@ -94,7 +83,7 @@ def test_workers_unlike_this_machine_are_refused(cluster: str, monkeypatch: pyte
     """Another processor rounds otherwise: the same input would give other bytes."""
     monkeypatch.setattr("optimizer.tools.detect", lambda: "another processor")
     with pytest.raises(EnvironmentFault, match="another processor") as caught, opened(cluster) as workers:
-        workers.map(_scaled, 1, [1])
+        workers.map(scaled, 1, [1])
     assert caught.value.code == "E-EXECUTOR-DIFFERS"
 
 
@@ -104,7 +93,7 @@ def test_a_cluster_without_workers_is_not_waited_for_forever() -> None:
     with distributed.LocalCluster(n_workers=0, dashboard_address=":0", host="127.0.0.1") as empty:
         address = empty.scheduler_address.replace("tcp://", "dask://")
         with pytest.raises(EnvironmentFault, match="has no workers"), opened(address) as workers:
-            workers.map(_scaled, 1, [1])
+            workers.map(scaled, 1, [1])
 
 
 @pytest.mark.parametrize(("spec", "code"), [("cloud", "E-EXECUTOR-UNKNOWN"), ("dask://127.0.0.1:9", "E-EXECUTOR-LOST")])
@@ -112,5 +101,5 @@ def test_what_is_not_there_is_said(spec: str, code: str) -> None:
     """An unknown name and a scheduler that does not answer have codes of their own."""
     pytest.importorskip("distributed", reason="needs the extra dask")
     with pytest.raises((BadInput, EnvironmentFault)) as caught, opened(spec) as workers:
-        workers.map(_scaled, 1, [1])
+        workers.map(scaled, 1, [1])
     assert caught.value.code == code
