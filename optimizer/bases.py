@@ -15,12 +15,11 @@ from optimizer.tools import conditions
 from optimizer.workbench import Base
 
 
-def observed(base: Base, memory: int | None, cache: Cache, progress: Callable[[int, int], None]) -> Base:
+def observed(base: Base, cache: Cache, progress: Callable[[int, int], None]) -> Base:
     """Return a base with the histograms of its calibration samples and the nodes that have to stay float32.
 
     Args:
         base: A float32 model, its nodes named, and its calibration samples.
-        memory: Bytes of activations held at a time, None for the default.
         cache: Where observations are kept.
         progress: Called with (samples done, samples in all).
     """
@@ -31,12 +30,12 @@ def observed(base: Base, memory: int | None, cache: Cache, progress: Callable[[i
         "model": hashlib.sha256(base.data).hexdigest(),
         "samples": base.calibration.sha256,
         "tensors": tensors,
-        "memory": memory,
+        "memory": base.memory,
         "tools": conditions(),
     }
     entry = cache.get("histograms", parts)
     if entry is None:
-        histograms = observe(base.data, tensors, base.calibration, progress, memory)
+        histograms = observe(base.data, tensors, base.calibration, progress, base.memory)
         cache.put("histograms", parts, store.encode(histograms))
     else:
         histograms = store.decode(entry)

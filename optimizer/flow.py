@@ -54,6 +54,7 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     """
     device = _device(request.target)
     nothing = nothing_to_quantize(model)
+    findings = lint(model.data, request.calibration, request.evaluation)
     original = _original(model, nothing, request.threads)
     engine = original.engine()
     by = None if model.reduced_from else _judge(engine, request)  # there is no float32 model to compare with
@@ -79,7 +80,6 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
         chosen = tuned(alone, own, stopwatch, request.plan, partial(progress, "trying more threads"))
         candidates = [chosen if candidate is alone else candidate for candidate in candidates]
     cache.trim()
-    findings = lint(model.data, request.calibration, request.evaluation)
     anew = stopwatch.anew if request.measurements else 0
     account = replace(account, findings=findings, timings=tuple(stopwatch.taken), anew=anew)
     reason = f"the only form: {nothing}" if model.reduced_from else _reason(chosen, own.name, nothing)

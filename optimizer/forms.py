@@ -102,11 +102,8 @@ class Shop:
         return StaticSearch(bench, placements, costs, self.means.progress).run(self.request.effort)
 
     def _base(self, label: str, data: bytes) -> Base:
-        calibration = self.request.calibration
-        if calibration is None:
-            return Base(label, data)
-        progress = partial(self.means.progress, "observing activations")
-        return observed(Base(label, data, {}, calibration), self.request.memory, self.means.cache, progress)
+        base = Base(label, data, calibration=self.request.calibration, memory=self.request.memory)
+        return observed(base, self.means.cache, partial(self.means.progress, "observing activations"))
 
     def _bench(self, base: Base) -> Workbench:
         return Workbench(base, self.terms, self.means.cache, self.means.workers, conditions())

@@ -78,6 +78,7 @@ class Origin:
 
 _last: list[Origin] = []  # the visit that this process knows the user's modules from, if any
 _imported: dict[str, str] = {}  # their digests
+_of_host: set[str] = set()  # modules that the process, a notebook for one, had of its own: not ours to forget
 
 
 def import_function(spec: str, origin: Origin) -> Callable[..., Any]:
@@ -99,9 +100,11 @@ def import_function(spec: str, origin: Origin) -> Callable[..., Any]:
 def _forget_other_visits(origin: Origin) -> None:
     if _last and _last[0].visit == origin.visit:
         return
-    for known in (*_last, origin):
-        for name in known.modules():
+    for known in _last:
+        for name in known.modules().keys() - _of_host:
             del sys.modules[name]
+    _of_host.clear()
+    _of_host.update(origin.modules())
     _last[:] = [origin]
     _imported.clear()
     importlib.invalidate_caches()

@@ -26,8 +26,6 @@ from optimizer.executor import Ticks, Workers, silent
 from optimizer.quantize import quantize, tensors_to_observe
 from optimizer.recipe import Recipe
 
-# What onnxruntime's quantizer is seen to raise on graphs it does not expect.
-QUANTIZER_ERRORS = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 _CORRECTION_SAMPLES = 128  # with 32, equalization was seen to do harm
 
 
@@ -50,6 +48,7 @@ class Base:
         histograms: Tensor name -> what was observed; empty without calibration data.
         calibration: The samples it was observed on.
         protected: Node name -> why it has to stay float32.
+        memory: Bytes of activations held at a time while observing, None for the default.
     """
 
     label: str
@@ -57,6 +56,7 @@ class Base:
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     calibration: Dataset | None = None
     protected: Mapping[str, str] = field(default_factory=dict)
+    memory: int | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -114,7 +114,7 @@ class Workbench:
         self._cache, self._tools = cache, dict(tools)
 
     def built(self, orders: Sequence[Order], progress: Ticks = silent) -> list[Candidate]:
-        """Return forms that load and run, not judged yet; a failure is a rejected candidate, never an exception."""
+        """Return forms that load and run, not judged yet; one that cannot be made is rejected with the reason."""
         return self._made("built", build, orders, progress)
 
     def judged(self, orders: Sequence[Order], progress: Ticks = silent) -> list[Candidate]:
@@ -159,9 +159,7 @@ def build(common: tuple[Base, Terms], order: Order) -> Candidate:
         candidate = replace(empty, data=form(base, order.recipe))
         candidate.run_one(terms.sample)
     except BadInput as error:
-        return replace(empty, rejected=f"does not run: {error.message}")
-    except QUANTIZER_ERRORS as error:
-        return replace(empty, rejected=f"cannot be quantized this way: {type(error).__name__}: {error}")
+        return replace(empty, rejected=f"cannot be made: {error.message}")
     if candidate.data == base.data:
         return replace(empty, rejected="nothing in the model takes this form")
     return candidate
@@ -183,7 +181,8 @@ def form(base: Base, recipe: Recipe) -> bytes:
         samples = base.calibration.head(_CORRECTION_SAMPLES) if base.calibration else {}
         corrected = correction.apply(data, _Quantized(plain, ranges), samples)
         if correction.changes_ranges and corrected != data and base.calibration is not None:
-            histograms = observe(corrected, tensors_to_observe(corrected), base.calibration, silent)
+            tensors = tensors_to_observe(corrected)
+            histograms = observe(corrected, tensors, base.calibration, silent, base.memory)
         data = corrected
     return quantize(data, plain, _ranges(data, histograms, plain))
 
