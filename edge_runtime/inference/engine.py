@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,7 +38,8 @@ class SampleArray(Protocol):
 SampleFeeds: TypeAlias = Mapping[str, SampleArray]
 
 
-class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+@dataclass(frozen=True)
+class Tensor:
     """Name, numpy dtype name and shape of a model's input or output.
 
     A dimension is an int, or a name (``"N"``; ``"?"`` where the model gives none) that may take any size.

@@ -7,17 +7,20 @@ anything the others do not look at: trailing data, second directories, flipped h
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from edge_runtime.errors import BadInput, EnvironmentFault, Refused
 from edge_runtime.files import write_atomically
+from edge_runtime.inference.engine import Tensor
 from edge_runtime.package import stored_zip
 from edge_runtime.package.manifest import FORMAT, Manifest, Member
 
@@ -124,7 +127,7 @@ def _decode_manifest(path: Path, members: Mapping[str, bytes]) -> Manifest:
     if len(text) > MAX_MANIFEST_BYTES:
         raise _damaged(path, f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES >> 20} MiB")
     try:
-        json.loads(text, object_pairs_hook=_refuse_twins)
+        _refuse_odd_tensors(json.loads(text, object_pairs_hook=_refuse_twins))
         found = msgspec.json.decode(text, type=_Header).format
         if found != FORMAT:
             raise BadInput(
@@ -137,11 +140,20 @@ def _decode_manifest(path: Path, members: Mapping[str, bytes]) -> Manifest:
         raise _damaged(path, f"{MANIFEST}: {error}") from error
 
 
-def _refuse_twins(pairs: list[tuple[str, object]]) -> None:
+def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse a key that stands twice in one object: readers disagree about which one counts."""
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
         raise ValueError(f"a key stands twice in {names}")
+    return dict(pairs)
+
+
+def _refuse_odd_tensors(manifest: Any) -> None:
+    """Refuse unknown keys of tensors; those of all other objects are refused where they are decoded."""
+    for side in ("inputs", "outputs"):
+        for tensor in manifest.get(side, []):
+            if strange := set(tensor) - {field.name for field in dataclasses.fields(Tensor)}:
+                raise ValueError(f"{side} hold the unknown key {', '.join(sorted(strange))}")
 
 
 def _check_members(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> None:

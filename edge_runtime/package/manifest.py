@@ -14,6 +14,7 @@ FORMAT = 1
 MOST_THREADS = 256
 
 Label: TypeAlias = Literal["measured", "emulated", "predicted", "published"]
+Provider: TypeAlias = Literal["cpu", "cuda", "tensorrt"]
 
 
 class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +70,42 @@ class Tolerance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relative: float
 
 
+class Needs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a machine must be so that a variant computes right on it; empty where anything does.
+
+    Attributes:
+        isa: Architectures as the kernel names them, one of which it must be: ``x86_64``, ``aarch64``.
+        features: Instruction-set words of /proc/cpuinfo, one of which it must have.
+    """
+
+    isa: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+
+
+class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a variant was seen to compute at one place.
+
+    Attributes:
+        place: Where: ``local``, ``ssh://…`` or ``emulated:raspberry-pi-4``.
+        label: How the figures came about: ``measured`` on a machine, ``emulated`` under its instruction set.
+        machine: In words.
+        engine: Name and version of what executed it.
+        samples: Samples compared.
+        exact: Whether every output equals, bit for bit, the one computed where the package was built.
+        agreement_db: Signal to noise of the outputs against those, in dB; None where they are equal.
+        accuracy: The metric there; None where it was not computed.
+    """
+
+    place: str
+    label: Label
+    machine: str
+    engine: str
+    samples: int
+    exact: bool
+    agreement_db: float | None = None
+    accuracy: float | None = None
+
+
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One form of the model inside the package.
 
@@ -81,6 +118,10 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         threads: Intra-op threads it was measured with.
         accuracy: None where no evaluation data were given.
         latency: None where nothing was measured.
+        engine: What executes it: ``onnxruntime`` or ``openvino``.
+        provider: What the engine executes it on: ``cpu``, ``cuda`` or ``tensorrt``.
+        needs: Where it computes right.
+        evidence: Where it was seen to.
     """
 
     name: str
@@ -91,6 +132,10 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)] = 1
     accuracy: Accuracy | None = None
     latency: Latency | None = None
+    engine: str = "onnxruntime"
+    provider: Provider = "cpu"
+    needs: Needs = Needs()
+    evidence: tuple[Evidence, ...] = ()
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import Refused
-from edge_runtime.inference.ort import OrtEngine, SessionSettings
+from edge_runtime.inference import engines
+from edge_runtime.inference.engine import Engine
+from edge_runtime.inference.ort import SessionSettings
 from edge_runtime.package import archive, golden
 from edge_runtime.package.manifest import Manifest, Variant
 
@@ -17,7 +19,7 @@ class ServedModel:
 
     manifest: Manifest
     variant: Variant
-    engine: OrtEngine
+    engine: Engine
     golden: golden.GoldenResult
     digest: str
 
@@ -31,7 +33,8 @@ def load_for_serving(path: Path) -> ServedModel:
     """
     package = archive.read(path)
     variant = package.manifest.variants[0]
-    engine = OrtEngine(package.members[variant.file], SessionSettings(variant.threads, config=variant.session))
+    settings = SessionSettings(variant.threads, config=variant.session)
+    engine = engines.load(variant.engine, package.members[variant.file], settings)
     named = ({tensor.name for tensor in package.manifest.inputs}, {tensor.name for tensor in package.manifest.outputs})
     if named != ({tensor.name for tensor in engine.inputs}, {tensor.name for tensor in engine.outputs}):
         raise Refused(
