@@ -24,7 +24,7 @@ def medians(engines: Sequence[Engine], feeds: Feeds, seconds: float) -> list[flo
     """
     end = time.perf_counter() + seconds
     rounds: list[list[float]] = []
-    while len(rounds) < 2 or (time.perf_counter() < end and len(rounds) < _MOST_ROUNDS):
+    while len(rounds) < _MOST_ROUNDS:
         rounds.append([_milliseconds(engine, feeds) for engine in engines])
         if time.perf_counter() >= end:
             break
