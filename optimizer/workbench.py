@@ -14,6 +14,7 @@ from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Feeds
 from edge_runtime.inference.ort import SessionSettings
 from edge_runtime.package.manifest import Accuracy
+from optimizer import float16_parity
 from optimizer.cache import Cache, Parts
 from optimizer.calibrate.histogram import Histogram
 from optimizer.calibrate.observe import observe
@@ -25,7 +26,9 @@ from optimizer.evaluate import Budget, Judge
 from optimizer.executor import Ticks, Workers, silent
 from optimizer.quantize import quantize, tensors_to_observe
 from optimizer.recipe import Recipe
+from optimizer.schemes import Float16
 
+_PARITY_SAMPLES = 32
 _CORRECTION_SAMPLES = 128  # with 32, equalization was seen to do harm
 
 
@@ -162,6 +165,9 @@ def build(common: tuple[Base, Terms], order: Order) -> Candidate:
         return replace(empty, rejected=f"cannot be made: {error.message}")
     if candidate.data == base.data:
         return replace(empty, rejected="nothing in the model takes this form")
+    if isinstance(order.recipe.scheme, Float16):
+        samples = base.calibration.head(_PARITY_SAMPLES) if base.calibration else terms.sample
+        return replace(candidate, rejected=float16_parity.fault(base.data, candidate.data, samples))
     return candidate
 
 
