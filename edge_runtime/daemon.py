@@ -170,6 +170,7 @@ class Daemon:
             unclaimed=self._intake.unclaimed,
             refused_subscriptions=self._connection.refused_subscriptions,
             state_files_damaged=self._store.damaged,
+            fallbacks=sum(one.served.fallback is not None for one in self._assembled),
             pipelines={name: worker.health(now) for name, worker in self._workers.items()},
         )
         self._connection.publish_state(self._topic("health"), encode(health))
@@ -217,7 +218,7 @@ def _log_choice(pipeline: str, served: ServedModel) -> None:
     words = (pipeline, served.manifest.label, served.variant.name, where, served.reason)
     log.info("%s serves %s, %s, %s, golden samples met: %s", *words)
     for skipped in served.skipped:
-        log.info("%s does not serve %s", pipeline, skipped)
+        log.log(logging.WARNING if skipped.failed else logging.INFO, "%s does not serve %s", pipeline, skipped)
     if served.fallback:
         log.warning("%s falls back: %s", pipeline, served.fallback)
 

@@ -69,6 +69,7 @@ class DaemonHealth(msgspec.Struct, frozen=True):
         unclaimed: Messages that no pipeline asked for, from a subscription of an earlier configuration.
         refused_subscriptions: Topic filters that the broker does not let this client read.
         state_files_damaged: Saved states set aside because they were damaged.
+        fallbacks: Pipelines whose model, or part of it, is not executed on the provider it was meant for.
         pipelines: By name.
     """
 
@@ -84,6 +85,7 @@ class DaemonHealth(msgspec.Struct, frozen=True):
     unclaimed: int
     refused_subscriptions: tuple[str, ...]
     state_files_damaged: int
+    fallbacks: int
     pipelines: dict[str, PipelineHealth]
 
 

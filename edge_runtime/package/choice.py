@@ -56,10 +56,11 @@ class Machine:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A variant that does not serve, and why."""
+    """A variant that does not serve, and why; `failed` where it was tried here and did not come through."""
 
     name: str
     reason: str
+    failed: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}"
@@ -92,7 +93,7 @@ def choose(manifest: Manifest, machine: Machine, wishes: Wishes) -> Choice:
             usable.append(variant)
         else:
             skipped.append(Skipped(variant.name, reason))
-    usable.sort(key=lambda variant: _rank(variant, machine, wishes))
+    usable.sort(key=lambda variant: _rank(variant, wishes))
     return Choice(tuple(usable), tuple(skipped))
 
 
@@ -112,6 +113,15 @@ def nothing_fits(manifest: Manifest, machine: Machine, skipped: Sequence[Skipped
         "lists, or --target local on this machine; what is missing here can also be installed"
     )
     return (Refused if unsafe else BadInput)("E-PACKAGE-NO-VARIANT", message, fix)
+
+
+def replaced_provider(wishes: Wishes, machine: Machine, provider: str) -> str | None:
+    """Return in words that a provider serves which was not asked for, and why; None where it was, or any would do."""
+    if not wishes.providers or provider in wishes.providers:
+        return None
+    missing = [providers.why_missing(name, machine.providers) for name in wishes.providers]
+    reasons = "; ".join(reason for reason in missing if reason) or "no variant for it came through here"
+    return f"on {provider} instead of {', '.join(wishes.providers)}: {reasons}"
 
 
 def _demand_provider(machine: Machine, wishes: Wishes) -> None:
@@ -158,11 +168,10 @@ def _against_provider(variant: Variant, machine: Machine, wishes: Wishes) -> Ite
         yield why
 
 
-def _rank(variant: Variant, machine: Machine, wishes: Wishes) -> tuple[bool, int]:
-    """Return what a variant is sorted by: those the processor stands in for last, others as they are asked for."""
-    stands_in = providers.why_missing(variant.provider, machine.providers) is not None
+def _rank(variant: Variant, wishes: Wishes) -> int:
+    """Return what a variant is sorted by: where its provider stands among those asked for."""
     asked = list(wishes.providers)
-    return stands_in, asked.index(variant.provider) if variant.provider in asked else len(asked)
+    return asked.index(variant.provider) if variant.provider in asked else len(asked)
 
 
 def _unknown(manifest: Manifest, wanted: str) -> BadInput:

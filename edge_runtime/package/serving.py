@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devices.host import detect
-from edge_runtime.errors import EdgeoptError, Refused
+from edge_runtime.errors import EdgeoptError, EnvironmentFault, Refused
 from edge_runtime.inference import engines, ort
 from edge_runtime.inference.batch import batch_size_of, batches, count_samples, fill_up
 from edge_runtime.inference.engine import Array, Engine
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from edge_runtime.package import archive, golden, race
 from edge_runtime.package.archive import Package
-from edge_runtime.package.choice import Choice, Machine, Skipped, Wishes, choose, nothing_fits
+from edge_runtime.package.choice import Machine, Skipped, Wishes, choose, nothing_fits, replaced_provider
 from edge_runtime.package.manifest import Manifest, Variant
 
 _RACE_SECONDS = 2.0
@@ -88,15 +88,19 @@ def load_for_serving(
     package = archive.read(path)
     choice = choose(package.manifest, machine, wishes)
     failures: dict[str, EdgeoptError] = {}
-    proving = _prove(path, package, choice, (wishes, state), failures)
+    trial = _Trial(path, package, wishes, state, failures)
+    proving = trial.proved(choice.usable)
     proved = list(proving) if wishes.selection == "fastest" else [one for one in [next(proving, None)] if one]
-    skipped = (*choice.skipped, *(Skipped(name, _reason(error)) for name, error in failures.items()))
+    failed = [Skipped(name, f"{error.code}: {error.message}", failed=True) for name, error in failures.items()]
+    skipped = (*choice.skipped, *failed)
     if not proved:
         raise _nothing_serves(package.manifest, machine, wishes, skipped, failures)
     if len(proved) > 1:
         winner, reason, lost = _fastest(proved, package)
-        return _served(package, winner, reason, (*skipped, *lost))
-    return _served(package, proved[0], _why(proved[0], package, skipped, wishes), skipped)
+    else:
+        winner, reason, lost = proved[0], _why(package, skipped, wishes), []
+    served = _served(package, winner, reason, (*skipped, *lost))
+    return replace(served, fallback=served.fallback or replaced_provider(wishes, machine, served.provider))
 
 
 def _nothing_serves(
@@ -106,41 +110,59 @@ def _nothing_serves(
     skipped: Sequence[Skipped],
     failures: Mapping[str, EdgeoptError],
 ) -> EdgeoptError:
-    """Return the one variant's own error where only one could have served, else one that names all reasons."""
-    if failures and (wishes.variant or len(manifest.variants) == 1):
+    """Return a variant's own error where it says all there is to say, else one that names all reasons."""
+    environment = all(isinstance(error, EnvironmentFault) for error in failures.values())
+    if failures and (wishes.variant or len(manifest.variants) == 1 or (wishes.providers and environment)):
         return next(iter(failures.values()))
     unsafe = any(isinstance(error, Refused) for error in failures.values())
     wanted = [one for one in skipped if wishes.variant in {"", one.name}]
     return nothing_fits(manifest, machine, wanted, unsafe=unsafe)
 
 
-def _prove(
-    path: Path,
-    package: Package,
-    choice: Choice,
-    how: tuple[Wishes, Path | None],
-    failures: dict[str, EdgeoptError],
-) -> Iterator[_Proved]:
-    """Yield the usable variants that load and meet their golden samples; the others go to `failures`."""
-    wishes, state = how
-    for variant in choice.usable:
+@dataclass(frozen=True)
+class _Trial:
+    """Loads variants and runs their golden samples; those that do not come through are added to `failures`."""
+
+    path: Path
+    package: Package
+    wishes: Wishes
+    state: Path | None
+    failures: dict[str, EdgeoptError]
+
+    def proved(self, usable: Sequence[Variant]) -> Iterator[_Proved]:
+        """Yield those that come through; where none does, and it is allowed, the processor stands in for a provider."""
+        found = False
+        for variant in usable:
+            if one := self._attempt(variant, fallback=False):
+                found = True
+                yield one
+        if found or not self.wishes.fallback:
+            return
+        for variant in usable:
+            by_environment = isinstance(self.failures[variant.name], EnvironmentFault)
+            if by_environment and (one := self._attempt(variant, fallback=True)):
+                yield one
+
+    def _attempt(self, variant: Variant, *, fallback: bool) -> _Proved | None:
         settings = SessionSettings(
             variant.threads,
             config=variant.session,
             provider=variant.provider,
-            fallback=wishes.fallback,
-            engine_cache=str(state / "tensorrt") if state else "",
+            fallback=fallback,
+            engine_cache=str(self.state / "tensorrt") if self.state else "",
         )
+        members, manifest = self.package.members, self.package.manifest
         try:
-            engine = engines.load(variant.engine, package.members[variant.file], settings)
-            _demand_interface(path, package.manifest, engine)
-            met = golden.check(engine, variant, package.members[package.manifest.golden.file])
+            engine = engines.load(variant.engine, members[variant.file], settings)
+            _demand_interface(self.path, manifest, engine)
+            met = golden.check(engine, variant, members[manifest.golden.file])
         except EdgeoptError as error:
             if error.code in _OF_THE_WHOLE_PACKAGE:
                 raise
-            failures[variant.name] = error
-            continue
-        yield _Proved(variant, engine, met)
+            self.failures[variant.name] = error
+            return None
+        self.failures.pop(variant.name, None)
+        return _Proved(variant, engine, met)
 
 
 def _demand_interface(path: Path, manifest: Manifest, engine: Engine) -> None:
@@ -178,7 +200,7 @@ def _one_batch(engine: Engine, samples: Mapping[str, Array]) -> Mapping[str, Arr
     return fill_up(batch, size - count_samples(batch))
 
 
-def _why(proved: _Proved, package: Package, skipped: Sequence[Skipped], wishes: Wishes) -> str:
+def _why(package: Package, skipped: Sequence[Skipped], wishes: Wishes) -> str:
     if wishes.variant:
         return "the configuration asks for it"
     if len(package.manifest.variants) == 1:
@@ -188,10 +210,6 @@ def _why(proved: _Proved, package: Package, skipped: Sequence[Skipped], wishes: 
     if wishes.selection == "fastest":
         return "the only one that can serve here"
     return f"the first of {len(package.manifest.variants)} that can serve here"
-
-
-def _reason(error: EdgeoptError) -> str:
-    return f"{error.code}: {error.message}"
 
 
 def _served(package: Package, proved: _Proved, reason: str, skipped: tuple[Skipped, ...]) -> ServedModel:

@@ -30,7 +30,8 @@ def test_the_one_that_is_right_here_serves(broker: Broker, watcher: Watcher, sen
     assert (health["engine"], health["provider"]) == ("onnxruntime", "cpu")
     assert (health["nodes"], health["fallback"]) == (None, None)
     assert daemon.terminate() == 0
-    assert "does not serve foreign: it is for riscv64" in daemon.log
+    assert "INFO sum does not serve foreign: it is for riscv64" in daemon.log
+    assert "WARNING sum does not serve wrong: E-GOLDEN-MISMATCH" in daemon.log
 
 
 def test_a_check_says_which_one_and_why(site: Site) -> None:
@@ -78,5 +79,6 @@ def test_a_provider_that_is_asked_for_is_not_replaced_in_silence(
     health = watcher.health["pipelines"]["sum"]
     assert health["provider"] == "cpu"
     assert "on the processor: cuda" in health["fallback"]
+    assert watcher.health["fallbacks"] == 1
     assert daemon.terminate() == 0
     assert "WARNING sum falls back" in daemon.log

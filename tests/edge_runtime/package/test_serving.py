@@ -12,7 +12,9 @@ import pytest
 from onnx import helper
 
 from edge_runtime.errors import BadInput, EnvironmentFault, Refused
+from edge_runtime.inference import ort
 from edge_runtime.inference.engine import Array, Tensor
+from edge_runtime.inference.providers import NAMES
 from edge_runtime.package import archive, golden, race
 from edge_runtime.package.choice import Wishes
 from edge_runtime.package.manifest import Needs, Variant
@@ -186,6 +188,34 @@ def test_a_missing_provider_is_skipped_unless_it_is_asked_for(file: Path, parts:
     with pytest.raises(EnvironmentFault) as caught:
         load_for_serving(file, Wishes(providers=("cuda",)))
     assert caught.value.code == "E-PROVIDER-MISSING"
+
+
+def test_an_allowed_fallback_takes_what_is_made_for_the_processor(file: Path, parts: Any, model: bytes) -> None:
+    """Rather than the GPU's form of the model on the processor; that it is not what was asked for is told."""
+    gpu = _variant(parts, "gpu", provider="cuda")
+    _pack(file, parts, (gpu, model), (_variant(parts, "fp32"), model))
+    for selection in ("first", "fastest"):
+        served = load_for_serving(file, Wishes(providers=("cuda",), fallback=True, selection=selection))
+        assert (served.variant.name, served.provider) == ("fp32", "cpu")
+        assert served.fallback is not None
+        assert "instead of cuda" in served.fallback
+        assert "E-PROVIDER-MISSING" in served.skipped[0].reason
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_provider_that_fails_is_skipped_unless_it_is_asked_for(
+    file: Path, parts: Any, model: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As onnxruntime lists providers whose libraries it then cannot load."""
+    monkeypatch.setattr(ort, "available_providers", lambda: list(NAMES.values()))
+    gpu, other = _variant(parts, "gpu", provider="cuda"), _variant(parts, "fp32")
+    _pack(file, parts, (gpu, model), (other, model))
+    served = load_for_serving(file)
+    assert (served.variant.name, served.fallback) == ("fp32", None)
+    assert "E-PROVIDER-FAILED" in served.skipped[0].reason
+    with pytest.raises(EnvironmentFault) as caught:
+        load_for_serving(file, Wishes(providers=("cuda",)))
+    assert caught.value.code == "E-PROVIDER-FAILED"
 
 
 def test_an_allowed_fallback_is_told(file: Path, parts: Any, model: bytes) -> None:
