@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
+from benches import base_of
 from forms import ranges_of, simplified
 from models import model_of
-from onnx import helper
+from onnx import TensorProto, helper
 from zoo import ZOO, feeds_for
 
 from devices.host import detect
 from edge_runtime.inference.ort import OrtEngine
+from edge_runtime.inference.preprocess import Preprocess
 from optimizer import float16_parity
+from optimizer.bases import observed
 from optimizer.budget import Budget
+from optimizer.cache import Cache
+from optimizer.data import load_dataset
+from optimizer.executor import silent
+from optimizer.load import load_model
 from optimizer.quantize import quantize
 from optimizer.recipe import Recipe
 from optimizer.schemes import Float16
+from optimizer.simplify import simplify
 from optimizer.workbench import Base, Order, Terms, build
 
 THIRTY = {"x": np.full((2, 8), 30, np.float32)}
@@ -79,6 +89,28 @@ def test_a_form_that_overflows_is_rejected_with_the_reason() -> None:
     made = build((Base("", data), terms), Order("cpu-fp16", "float16", Recipe(Float16())))
     assert made.rejected is not None
     assert "overflows" in made.rejected
+
+
+def test_an_activation_that_calibration_saw_overflow_is_kept_float() -> None:
+    """Every activation is observed for this form, also those that int8 never asks about: it comes through whole."""
+    terms = Terms(THIRTY, None, Budget.parse("1pt"), 1)
+    made = build((base_of(_up_and_down(1e4), THIRTY["x"]), terms), Order("cpu-fp16", "float16", Recipe(Float16())))
+    assert made.rejected is None
+    kept = {item.name: item.data_type for item in onnx.load_model_from_string(made.data).graph.initializer}
+    assert kept == {"one": TensorProto.FLOAT16, "up": TensorProto.FLOAT, "down": TensorProto.FLOAT}
+
+
+def test_raw_sensors_stay_float(assets: Path) -> None:
+    """The turbofan model subtracts 9000 from 9050: in float16 that costs the forecast, unless it stays as it is."""
+    model = load_model(assets / "turbofan_rul/model.onnx")
+    samples = load_dataset(str(assets / "turbofan_rul/calib.npz"), model.inputs, Preprocess())
+    data = simplify(model.data, samples.head(4)).data
+    base = observed(Base("", data, calibration=samples), Cache(), silent)
+    terms = Terms(samples.head(1), None, Budget.parse("1pt"), 1)
+    assert build((base, terms), Order("cpu-fp16", "float16", Recipe(Float16()))).rejected is None
+    found = float16_parity.fault(data, quantize(data, Recipe(Float16()), {}), samples.head(32))
+    assert found is not None
+    assert "too inexact" in found
 
 
 def test_a_form_keeps_its_interface_while_it_is_checked() -> None:
