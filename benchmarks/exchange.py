@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -107,7 +108,7 @@ def unpack_arrays(data: bytes) -> dict[str, Array]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as packed:
             return {str(name): packed[f"a{index}"] for index, name in enumerate(packed["names"])}
-    except (OSError, KeyError, EOFError) as error:
+    except (OSError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise ValueError(f"no arrays: {error}") from error
 
 

@@ -60,9 +60,9 @@ def _differences(device: Device, features: frozenset[str]) -> list[str]:
     ran = f"ran on this host, which stands for {device.name}"
     has_vnni, wants_vnni = bool(features & _VNNI), device.int8_kernels in _VNNI
     if wants_vnni and not has_vnni:
-        return [f"{ran} but has no VNNI: int8 sums that saturate here are exact there"]
+        return [f"{ran} but has no VNNI: its int8 kernels are others"]
     if has_vnni and not wants_vnni:
-        return [f"{ran} but has VNNI: int8 sums that saturate there are exact here"]
+        return [f"{ran} but has VNNI: int8 sums that can saturate there never do here"]
     if device.int8_kernels and device.int8_kernels not in features:
         return [f"{ran} but has no {device.int8_kernels}"]
     return [ran]

@@ -203,7 +203,7 @@ class _Both:
         """Return what the variants compute of the samples; at the place first, as that is what may be missing."""
         forms = [self.form(variant) for variant in variants]
         there = self._at(self.place, f"{stage}, {self.place.name}", forms, feeds)
-        if isinstance(self.place, LocalPlace):
+        if self.place.name == LocalPlace.name:
             return _Pair(there, there)
         return _Pair(there, self._at(LocalPlace(), f"{stage}, this host", forms, feeds))
 

@@ -106,11 +106,11 @@ def _print_table(found: Verification) -> None:
 
     metric = next((check.scores.metric for check in found.checks if check.scores), None)
     table = Table(box=None, pad_edge=False)
-    headings = ["variant", "golden", "against this host", "engine"]
+    headings = ["variant", "golden, of tolerance", "against host", "engine"]
     if metric:
-        headings[3:3] = [f"{metric} {found.label}", "this host", "recorded"]
+        headings[3:3] = [f"{metric}, {found.label}", "host", "recorded"]
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "engine")
     for check in found.checks:
         table.add_row(check.variant, *_cells(check, with_metric=metric is not None))
     Console(markup=False).print(table)
@@ -119,10 +119,8 @@ def _print_table(found: Verification) -> None:
 def _cells(check: Check, *, with_metric: bool) -> list[str]:
     if check.failed or check.evidence is None:
         return ["does not run", *([""] * (5 if with_metric else 2))]
-    golden = "fails" if check.golden is None else f"passes, {check.golden:.0%} of what is allowed"
-    same = check.evidence.exact
-    against = "equal, bit for bit" if same else f"{check.evidence.agreement_db or 0:.1f} dB"
-    cells = [golden, against]
+    golden = "fail" if check.golden is None else f"ok, {check.golden:.1%}"
+    cells = [golden, "equal" if check.evidence.exact else f"{check.evidence.agreement_db or 0:.1f} dB"]
     if with_metric:
         scores = check.scores
         values = (scores.there, scores.here, scores.recorded) if scores else (None, None, None)
