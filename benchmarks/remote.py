@@ -70,7 +70,7 @@ def facts(place: Place) -> Machine:
     """Return what a place runs models on.
 
     Raises:
-        EnvironmentFault: E-PLACE-…: it cannot be used; E-PLACE-LIBRARY, its Python lacks a library.
+        EnvironmentFault: E-PLACE-…: it cannot be used; E-PLACE-ONNXRUNTIME, its Python lacks a library.
     """
     with place:
         talk = _Talk(place, no_progress)
@@ -240,9 +240,9 @@ class _Talk:
         where = f"{self._place.name} ({found['machine']}, Python {found['python']})"
         if "python" in lacking:
             fix = "install Python 3.10 or newer there, with numpy and onnxruntime, or name another machine"
-        else:
-            fix = f"install it there: python3 -m pip install {' '.join(sorted(lacking))}"
-        return EnvironmentFault("E-PLACE-LIBRARY", f"{where} lacks {words}", fix)
+            return EnvironmentFault("E-PLACE-PYTHON", f"{where} cannot be used: {words}", fix)
+        fix = f"install it there: python3 -m pip install {' '.join(sorted(lacking))}"
+        return EnvironmentFault("E-PLACE-ONNXRUNTIME", f"{where} lacks {words}", fix)
 
     def _unreadable(self, name: str, error: Exception) -> EnvironmentFault:
         return EnvironmentFault(

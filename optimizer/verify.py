@@ -15,7 +15,7 @@ from benchmarks.remote import Answers, Form, Machine
 from devices.host import Host
 from devices.places.local import LocalPlace
 from devices.places.place import Label, Place
-from edge_runtime.errors import EdgeoptError, Refused
+from edge_runtime.errors import BadInput, EdgeoptError, Refused
 from edge_runtime.inference.engine import Array, SampleFeeds
 from edge_runtime.inference.ort import SessionSettings
 from edge_runtime.package import golden
@@ -139,8 +139,8 @@ def verify(
         notes: What the reader must know of the place.
 
     Raises:
-        Refused: E-PACKAGE-NO-VARIANT, it has none for that machine; E-GOLDEN-UNREADABLE.
-        BadInput: the metric does not fit the data or the outputs.
+        Refused: E-GOLDEN-UNREADABLE.
+        BadInput: E-PACKAGE-NO-VARIANT, it has none for that machine; the metric does not fit the data or the outputs.
         EnvironmentFault: E-PLACE-…: the place does not do as asked.
     """
     manifest = package.manifest
@@ -280,7 +280,7 @@ def _meant_for(package: Package, place: Place) -> tuple[list[Variant], dict[str,
     kept = [variant for variant in variants if variant.name not in skipped]
     if not kept:
         why = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
-        raise Refused(
+        raise BadInput(
             "E-PACKAGE-NO-VARIANT",
             f"{package.manifest.label} has no variant for {place.name}: {why}",
             "build one for it: edgeopt quantize MODEL --target PROFILE",

@@ -149,8 +149,8 @@ def test_a_form_that_ends_the_process_has_a_reason_and_the_others_run(begin_with
 @pytest.mark.parametrize(
     ("code", "fault", "words"),
     [
-        ("import sys; sys.modules['onnxruntime'] = None", "E-PLACE-LIBRARY", "pip install onnxruntime"),
-        ("import sys; sys.version_info = (3, 9, 2)", "E-PLACE-LIBRARY", "Python 3.10"),
+        ("import sys; sys.modules['onnxruntime'] = None", "E-PLACE-ONNXRUNTIME", "pip install onnxruntime"),
+        ("import sys; sys.version_info = (3, 9, 2)", "E-PLACE-PYTHON", "Python 3.10"),
         ("import os; os._exit(3)", "E-PLACE-RUNNER", "exit status 3"),
         ("import os; os.kill(os.getpid(), 11)", "E-PLACE-RUNNER", "SIGSEGV"),
         (killed_at(0), "E-PLACE-MODEL", "SIGSEGV"),
