@@ -51,6 +51,7 @@ class Explanation:
     Attributes:
         layers: Layers that differ, in the order of the graph: the first has equal inputs wherever they are quantized.
         compared: Quantized tensors compared.
+        behind: Layers whose results are not quantized: where it differs if all quantized tensors are equal.
         faithful: Whether the outputs stayed what they were while the tensors between were read. Reading one keeps
             onnxruntime from fusing across it, and where that moves a rounding, it is not shown where it happened.
         problem: Why nothing was compared, None where it was.
@@ -58,6 +59,7 @@ class Explanation:
 
     layers: tuple[LayerDifference, ...] = ()
     compared: int = 0
+    behind: tuple[str, ...] = ()
     faithful: bool = True
     problem: str | None = None
 
@@ -67,7 +69,8 @@ class Explanation:
             return [self.problem]
         found = [f"{len(self.layers)} of {self.compared} quantized tensors differ"]
         if not self.layers:
-            found = [f"all {self.compared} quantized tensors are equal, so float layers behind them round otherwise"]
+            equal = f"all {self.compared} quantized tensors are equal"
+            found = [f"{equal}, so float layers behind them round otherwise{_named(self.behind)}"]
         found += [f"{'first' if index == 0 else 'then'} {layer}" for index, layer in enumerate(self.layers[:_SHOWN])]
         if not self.faithful:
             found.append("reading the tensors kept some layers from being fused, which moved the rounding itself")
@@ -99,7 +102,7 @@ def explain(form: Form, here: Place, there: Place, feeds: SampleFeeds) -> Explan
     first, second = (answer.outputs["exposed"] for answer in answers)
     faithful = all(_undisturbed(answer.outputs["plain"], answer.outputs["exposed"]) for answer in answers)
     layers = tuple(_differing(form.model, tensors, first, second))
-    return Explanation(layers, len(tensors), faithful)
+    return Explanation(layers, len(tensors), not_quantized(form.model), faithful)
 
 
 def quantized_tensors(model: bytes) -> dict[str, str]:
@@ -114,12 +117,31 @@ def quantized_tensors(model: bytes) -> dict[str, str]:
     }
 
 
+def not_quantized(model: bytes) -> tuple[str, ...]:
+    """Return the layers whose results nothing quantizes, in graph order, each with its operator."""
+    graph = onnx.load_model_from_string(model).graph
+    between = {*_QUANTIZED, "DequantizeLinear", "Constant"}
+    quantized = {node.input[0] for node in graph.node if node.op_type in _QUANTIZED}
+    return tuple(
+        f"{node.name or node.output[0]} ({node.op_type})"
+        for node in graph.node
+        if node.op_type not in between and not quantized.intersection(node.output)
+    )
+
+
 def with_outputs(model: bytes, tensors: list[str]) -> bytes:
     """Return the model with tensors as outputs behind its own."""
     whole = onnx.load_model_from_string(model)
     own = {output.name for output in whole.graph.output}
     whole.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in own)
     return whole.SerializeToString()
+
+
+def _named(layers: tuple[str, ...]) -> str:
+    """Return the last layers in words: the nearer to the output, the likelier."""
+    if not layers:
+        return ""
+    return f": {'…, ' if len(layers) > _SHOWN else ''}{', '.join(layers[-_SHOWN:])}"
 
 
 def _undisturbed(plain: Mapping[str, Array], exposed: Mapping[str, Array]) -> bool:

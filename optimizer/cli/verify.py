@@ -21,6 +21,7 @@ class Options:
     path: Path
     target: str
     evaluation: str | None
+    samples: int | None
     metric: str | None
     score_output: str | None
     tolerance: float
@@ -37,6 +38,12 @@ class Options:
     help="Where: local, ssh://USER@HOST, emulated:PROFILE, or a profile such as raspberry-pi-4.",
 )
 @click.option("--evaluation", metavar="DATA", help="Labelled samples: the metric is computed there and here as well.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The first N of them alone: emulation takes some 50 times as long as this machine. [default: all]",
+)
 @click.option("--metric", help="As for quantize. [default: the one the package was built with]")
 @click.option("--score-output", metavar="NAME", help="Output the metric looks at. [default: the first float output]")
 @click.option(
@@ -81,6 +88,8 @@ def _evaluation(package: Package, options: Options) -> Evaluation:
     from optimizer.verify_metric import Asked
 
     data = load_dataset(options.evaluation or "", package.manifest.inputs, package.manifest.preprocess)
+    if options.samples:
+        data = data.first(options.samples)
     return Evaluation(data, Asked(options.metric, options.score_output, options.tolerance))
 
 

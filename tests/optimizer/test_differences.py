@@ -9,7 +9,7 @@ from places_with_faults import OtherArithmetic, moved_bias
 
 from benchmarks.remote import Form
 from devices.places.local import LocalPlace
-from optimizer.differences import explain, quantized_tensors, with_outputs
+from optimizer.differences import explain, not_quantized, quantized_tensors, with_outputs
 
 FEEDS = noise(8)
 
@@ -37,6 +37,7 @@ def test_machines_that_agree_have_nothing_to_explain() -> None:
     found = explain(Form("net", net()), LocalPlace(), LocalPlace(), FEEDS)
     assert (found.layers, found.faithful, found.problem) == ((), True, None)
     assert found.compared >= 3
+    assert found.sentences()[0].startswith(f"all {found.compared} quantized tensors are equal")
 
 
 def test_a_float_model_is_told_as_such() -> None:
@@ -65,3 +66,14 @@ def test_quantized_weights_are_no_layers() -> None:
     outputs = [output.name for output in onnx.load_model_from_string(with_outputs(data, tensors)).graph.output]
     assert outputs[0] == "y"
     assert [name for name in outputs[1:] if name in tensors] == outputs[1:]
+
+
+def test_layers_that_nothing_quantizes_are_named() -> None:
+    """Where all quantized tensors are equal, the difference is in one of these: here the function behind them."""
+    model = onnx.load_model_from_string(net())
+    last = next(node for node in model.graph.node if "y" in node.output)
+    last.output[0] = "before"
+    model.graph.node.append(helper.make_node("Sigmoid", ["before"], ["y"], "squash"))
+    assert not_quantized(model.SerializeToString()) == ("squash (Sigmoid)",)
+    found = explain(Form("net", model.SerializeToString()), LocalPlace(), LocalPlace(), FEEDS)
+    assert "squash (Sigmoid)" in found.sentences()[0]

@@ -181,8 +181,7 @@ def test_labels_that_are_missing_are_told() -> None:
 
 def test_other_samples_are_not_held_against_the_record() -> None:
     """The recorded value is shown and a note says that it is of other samples."""
-    data = evaluation()
-    fewer = dataclasses.replace(data, feeds=data.head(10), labels=None if data.labels is None else data.labels[:10])
+    fewer = evaluation().first(10)
     found = verify(packaged(), LocalPlace(), Evaluation(fewer), lambda stage, done, total: None)
     assert found.fault() is None
     assert any("other samples" in note for note in found.notes)

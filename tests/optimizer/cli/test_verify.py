@@ -47,6 +47,15 @@ def test_json_carries_the_same(tmp_path: Path, data: Path) -> None:
     assert float32["scores"]["there"] == float32["scores"]["recorded"] == 1.0
 
 
+def test_fewer_samples_can_be_asked_for(tmp_path: Path, data: Path) -> None:
+    """--samples takes the first ones, and what was recorded on all is shown but not held against them."""
+    result = run(written(packaged(), tmp_path / "net.edgepkg"), "--evaluation", data, "--samples", "7", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [variant["scores"]["samples"] for variant in found["variants"]] == [7, 7]
+    assert not any(variant["scores"]["same_samples"] for variant in found["variants"])
+
+
 def test_without_data_the_golden_samples_alone_are_run(tmp_path: Path) -> None:
     """It says that no metric was computed and how to have one."""
     result = run(written(packaged(), tmp_path / "net.edgepkg"))
