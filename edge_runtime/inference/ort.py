@@ -116,6 +116,11 @@ def available_providers() -> list[str]:
     return list(onnxruntime.get_available_providers())
 
 
+def version() -> str:
+    """Return onnxruntime's version, by whichever of its distributions it is installed."""
+    return str(onnxruntime.__version__)
+
+
 def simplify_graph(model: bytes) -> bytes:
     """Return the model after onnxruntime's own basic rewrites: constants folded, batch norms merged, no-ops removed.
 
