@@ -151,6 +151,7 @@ class Connection:
                 timer.cancel()
                 if status is None:  # Ctrl-C, for instance: the pipes end when what runs there does
                     self._tell(b"k")
+                    _pipe(process.stderr).read()
                 for helper in helpers:
                     helper.join()
         if late.is_set():

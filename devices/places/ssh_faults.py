@@ -73,11 +73,17 @@ def no_answer(place: str, how: str, seconds: float) -> EnvironmentFault:
 
 
 def lost(place: str, written: str) -> EnvironmentFault:
-    """Return the error for a connection that ended in the middle of something."""
+    """Return the error for a command that did not come to its end, most often as the connection has not lasted."""
+    if "Session open refused" in written:
+        return EnvironmentFault(
+            "E-PLACE-SSH",
+            f"{place} takes too few sessions over one connection, and two are needed",
+            "let its /etc/ssh/sshd_config say MaxSessions 10, which is the default, and restart its ssh server",
+        )
     return EnvironmentFault(
         "E-PLACE-LOST",
         f"the connection to {place} was cut: {_last_words(written)}",
-        "run the same command again; that machine has removed what was there of ours",
+        "run the same command again; that machine removes what was there of ours by itself, after 2 minutes at most",
     )
 
 

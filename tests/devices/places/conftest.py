@@ -19,6 +19,8 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
     folder = tmp_path / "machine"
     folder.mkdir()
     one = Sshd(folder)
-    yield one
-    one.wait_until_nothing_is_left()
-    one.stop()
+    try:
+        yield one
+        one.wait_until_nothing_is_left()
+    finally:
+        one.stop()

@@ -110,8 +110,8 @@ class Sshd:
         environment = f"PATH={self.folder}/bin TMPDIR={self.remote} HOME={self.remote}"
         self._program(self.folder / "login", f'export {environment}\n{lines}\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"')
 
-    def start(self) -> None:
-        """Start, on the same port as before, and return once it accepts connections."""
+    def start(self, *options: str) -> None:
+        """Start, with further lines of configuration, on the same port as before; it accepts connections then."""
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it gives up its rights, as root
         if not self.port:
@@ -124,6 +124,8 @@ class Sshd:
             f"ForceCommand {self.folder}/login",
             *("PidFile none", "StrictModes no", "UsePAM no", "PermitRootLogin prohibit-password"),
             *("PasswordAuthentication no", "KbdInteractiveAuthentication no", "PrintMotd no"),
+            "SetEnv SHLVL=1",  # or bash would read the .bashrc of whoever runs the tests
+            *options,
         ]
         (self.folder / "sshd_config").write_text("\n".join(lines) + "\n", encoding="utf-8")
         command = [find_program("sshd"), "-D", "-e", "-f", str(self.folder / "sshd_config")]

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,22 +53,27 @@ def test_files_go_there_work_is_done_and_files_come_back(sshd: Sshd) -> None:
     assert lines == ["first", "second"]
     assert ended.stderr == "first\nsecond\n"
     assert sshd.left() == []
+    with place:
+        assert place.python(["-c", "import os; print(os.listdir())"], ignore).stdout == b"[]\n"
+    assert sshd.left() == []
 
 
-@pytest.mark.parametrize("name", ["two words.onnx", "it's $(touch x);&.bin", "-n", "größe", "a\nb"])
-def test_names_are_names_whatever_stands_in_them(sshd: Sshd, name: str) -> None:
+def test_names_are_names_whatever_stands_in_them(sshd: Sshd) -> None:
     """No character of a file's name means anything to the shell there."""
+    names = ["two words.onnx", "it's $(touch x);&.bin", "-n", "größe", "a\nb"]
     with sshd.place() as place:
-        place.put(name, b"content")
-        assert place.get(name) == b"content"
-        assert [file.name for folder in sshd.remote.iterdir() for file in folder.iterdir()] == [name]
+        for name in names:
+            place.put(name, name.encode())
+            assert place.get(name) == name.encode()
+        assert sorted(file.name for folder in sshd.remote.iterdir() for file in folder.iterdir()) == sorted(names)
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", ""])
-def test_files_stay_in_the_working_folder(sshd: Sshd, name: str) -> None:
+def test_files_stay_in_the_working_folder(sshd: Sshd) -> None:
     """No name leads out of it."""
-    with sshd.place() as place, pytest.raises(ValueError, match="working folder"):
-        place.put(name, b"content")
+    with sshd.place() as place:
+        for name in ("/etc/passwd", "../x", "a/../../x", ""):
+            with pytest.raises(ValueError, match="working folder"):
+                place.put(name, b"content")
 
 
 def test_a_failed_command_gives_its_status(sshd: Sshd) -> None:
@@ -285,11 +291,14 @@ def test_our_own_end_leaves_nothing(sshd: Sshd) -> None:
         f"with SshPlace(None, 'board', config=Path({str(sshd.config)!r})) as place:\n"
         f"    place.python(['-c', {SLEEP!r}], lambda line: print(line, flush=True))\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"started\n"
-        assert sshd.running()
-        process.kill()
+    with tempfile.TemporaryDirectory() as short:  # what stays on this side
+        environment = {**os.environ, "TMPDIR": short}
+        command = [sys.executable, "-c", code]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"started\n"
+            assert sshd.running()
+            process.kill()
     sshd.wait_until_nothing_is_left()
 
 
@@ -299,8 +308,9 @@ def test_an_interruption_leaves_nothing(sshd: Sshd) -> None:
     def interrupt(_line: str) -> None:
         raise KeyboardInterrupt
 
+    much = f"import sys; sys.stderr.write('line\\n' * 500_000)\n{SLEEP}"
     with pytest.raises(KeyboardInterrupt), sshd.place() as place:
-        place.python(["-c", SLEEP], interrupt)
+        place.python(["-c", much], interrupt)
     assert (sshd.left(), sshd.running()) == ([], [])
 
 
@@ -316,14 +326,24 @@ def test_work_that_takes_too_long_is_killed_there(sshd: Sshd) -> None:
     assert sshd.left() == []
 
 
-@pytest.mark.parametrize(("number", "word"), [(9, "memory"), (11, "SIGSEGV"), (4, "SIGILL")])
-def test_work_that_a_signal_ends(sshd: Sshd, number: int, word: str) -> None:
+def test_work_that_a_signal_ends(sshd: Sshd) -> None:
     """Status 137 is most often the kernel that ran out of memory; other signals are named."""
-    code = f"import os; os.kill(os.getpid(), {number})"
-    found = fault(sshd.place(), lambda place: place.python(["-c", code], ignore))
-    assert found.code == "E-PLACE-KILLED"
-    assert word in found.message
+    with sshd.place() as place:
+        for name, word in (("SIGKILL", "memory"), ("SIGSEGV", "SIGSEGV"), ("SIGILL", "SIGILL")):
+            with pytest.raises(EnvironmentFault) as raised:
+                place.python(["-c", f"import os, signal; os.kill(os.getpid(), signal.{name})"], ignore)
+            assert raised.value.code == "E-PLACE-KILLED"
+            assert word in raised.value.message
     assert sshd.left() == []
+
+
+def test_a_server_that_takes_one_session_only(sshd: Sshd) -> None:
+    """That is told from a connection that was cut: running it again would not help."""
+    sshd.stop()
+    sshd.start("MaxSessions 1")
+    found = fault(sshd.place(), lambda place: place.put("x", b"1"))
+    assert found.code == "E-PLACE-SSH"
+    assert "MaxSessions" in found.fix
 
 
 def test_without_the_program_ssh_its_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
