@@ -6,6 +6,7 @@ import contextlib
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from devices.places import ssh_faults, ssh_python
@@ -16,7 +17,7 @@ from devices.places.ssh_python import RemotePython
 PYTHON = "python3"
 # Importing onnxruntime would leave its reporting's files in the home and temporary folders, and report.
 _LEAVE_NOTHING = "ORT_DISABLE_TELEMETRY=1 PYTHONDONTWRITEBYTECODE=1"
-_SIGNALLED = 128  # a shell's exit status for a command that signal n ended is 128 + n
+_SIGNALS = range(129, 193)  # a shell's exit status for a command that signal n ended is 128 + n
 
 
 class SshPlace:
@@ -72,44 +73,39 @@ class SshPlace:
         """Write a file into the working folder, and the folders it lies in.
 
         Raises:
-            EnvironmentFault: E-PLACE-DISK-FULL, -FILE or -LOST.
+            EnvironmentFault: E-PLACE-DISK-FULL, -FOLDER or -LOST.
         """
         path = self._path(name)
         folder = shlex.quote(str(PurePosixPath(path).parent))
         ended = self._open.run(f"mkdir -p {folder} && {self._mark} cat > {shlex.quote(path)}", data)
-        self._expect_done(name, ended)
+        if ended.status:
+            full = ssh_faults.no_room(self.name, ended.stderr)
+            raise full or ssh_faults.not_written(self.name, name, ended.stderr)
 
     def get(self, name: str) -> bytes:
         """Read a file of the working folder.
 
         Raises:
-            EnvironmentFault: E-PLACE-FILE, there is none; E-PLACE-LOST.
+            EnvironmentFault: E-PLACE-NO-FILE or -LOST.
         """
         ended = self._open.run(f"{self._mark} cat {shlex.quote(self._path(name))}")
-        self._expect_done(name, ended)
+        if ended.status:
+            raise ssh_faults.no_file(self.name, name, ended.stderr)
         return ended.stdout
 
     def python(self, arguments: Sequence[str], on_line: OnLine, timeout: float | None = None) -> Finished:
         """Run the Python there in the working folder; `on_line` gets each line of stderr while it runs.
 
         Raises:
-            EnvironmentFault: E-PLACE-TIMEOUT, -LOST, -KILLED (a signal ended it; most often for want of memory), or
-                E-PLACE-DISK-FULL, which it failed for.
+            EnvironmentFault: E-PLACE-TIMEOUT, -LOST, or E-PLACE-DISK-FULL, which it failed for.
         """
         folder, command = shlex.quote(self._folder), shlex.join([self._python, *arguments])
         script = f"cd {folder} && {self._mark} TMPDIR={folder} {_LEAVE_NOTHING} {command}"
         ended = self._open.run(script, on_line=on_line, timeout=timeout)
-        if ended.status > _SIGNALLED:
-            raise ssh_faults.killed(self.name, ended.status - _SIGNALLED)
         full = ssh_faults.no_room(self.name, ended.stderr) if ended.status else None
         if full:
             raise full
-        return ended
-
-    def _expect_done(self, name: str, ended: Finished) -> None:
-        if ended.status:
-            fault = ssh_faults.no_room(self.name, ended.stderr)
-            raise fault or ssh_faults.file_fault(self.name, name, ended.stderr)
+        return replace(ended, status=128 - ended.status) if ended.status in _SIGNALS else ended
 
     def _path(self, name: str) -> str:
         path = PurePosixPath(name)

@@ -199,10 +199,10 @@ class Connection:
             if said.endswith("\n"):
                 break
             if not more:
-                words = self._written()
                 if self._guard.wait() == _SSH_FAILED:
-                    raise ssh_faults.not_connected(place, how, words)
-                raise ssh_python.unusable(place, python, words)
+                    raise ssh_faults.not_connected(place, how, self._written())
+                words = heard.decode("utf-8", "replace") + self._written()
+                raise ssh_python.unusable(place, python, ssh_faults.last_words(words))
         else:
             self._guard.kill()
             raise ssh_faults.no_answer(place, how, ANSWER_SECONDS)

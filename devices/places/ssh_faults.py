@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 
 from devices.errors import EnvironmentFault
 
@@ -41,7 +40,7 @@ def not_connected(place: str, how: str, written: str) -> EnvironmentFault:
         how: The command that makes the same connection by hand.
         written: All of ssh's standard error.
     """
-    words = _last_words(written)
+    words = last_words(written)
     if "HOST IDENTIFICATION HAS CHANGED" in written:
         return _key_changed(place, written)
     if "Host key verification failed" in written:
@@ -82,7 +81,7 @@ def lost(place: str, written: str) -> EnvironmentFault:
         )
     return EnvironmentFault(
         "E-PLACE-LOST",
-        f"the connection to {place} was cut: {_last_words(written)}",
+        f"the connection to {place} was cut: {last_words(written)}",
         "run the same command again; that machine removes what was there of ours by itself, after 2 minutes at most",
     )
 
@@ -96,42 +95,32 @@ def late(place: str, seconds: float) -> EnvironmentFault:
     )
 
 
-def killed(place: str, number: int) -> EnvironmentFault:
-    """Return the error for a remote command that a signal ended."""
-    if number == signal.SIGKILL:
-        return EnvironmentFault(
-            "E-PLACE-KILLED",
-            f"the work on {place} was killed (SIGKILL), most often for want of memory",
-            "see `dmesg | tail` there; free memory, add swap, or take a smaller model or fewer samples at once",
-        )
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    return EnvironmentFault(
-        "E-PLACE-KILLED",
-        f"the work on {place} was ended by {name}",
-        "see `dmesg | tail` there; SIGILL and SIGSEGV mean a build of onnxruntime that is not for its processor",
-    )
-
-
 def no_room(place: str, written: str) -> EnvironmentFault | None:
     """Return the error for a full disk where that is what a failed command complains about, else None."""
     if not any(words in written for words in _NO_ROOM):
         return None
     return EnvironmentFault(
         "E-PLACE-DISK-FULL",
-        f"{place} has no room for our files: {_last_words(written)}",
+        f"{place} has no room for our files: {last_words(written)}",
         "make room in its temporary folder (df -h /tmp), or let TMPDIR there name one on a larger disk",
     )
 
 
-def file_fault(place: str, name: str, written: str) -> EnvironmentFault:
-    """Return the error for a file that could not be written or read there."""
+def not_written(place: str, name: str, written: str) -> EnvironmentFault:
+    """Return the error for a file that cannot be written there, though there is room."""
     return EnvironmentFault(
-        "E-PLACE-FILE",
-        f"{place} does not give or take the file {name}: {_last_words(written)}",
-        "run the same command again; if it stays, see what that machine's temporary folder allows: ls -ld /tmp",
+        "E-PLACE-FOLDER",
+        f"{place} does not take the file {name}: {last_words(written)}",
+        "see what its temporary folder allows: ls -ld /tmp; or let TMPDIR there name another",
+    )
+
+
+def no_file(place: str, name: str, written: str) -> EnvironmentFault:
+    """Return the error for a file that cannot be read there."""
+    return EnvironmentFault(
+        "E-PLACE-NO-FILE",
+        f"there is no file {name} at {place}: {last_words(written)}",
+        "run the command again; if it stays, run it with --debug before the verb and report what it shows",
     )
 
 
@@ -147,7 +136,7 @@ def _key_changed(place: str, written: str) -> EnvironmentFault:
     )
 
 
-def _last_words(written: str) -> str:
+def last_words(written: str) -> str:
     """Return the last lines that say something, on one line."""
     lines = [line.strip() for line in written.splitlines() if line.strip(" @\r")]
     return "; ".join(lines[-2:])[-_SHOWN:] or "it gives no reason"

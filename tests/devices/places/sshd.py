@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shlex
@@ -147,9 +148,10 @@ class Sshd:
         todo = children(self._process.pid)
         while todo:
             process = todo.pop()
-            if Path(f"/proc/{process}/comm").read_text().startswith("sshd"):
-                todo += children(process)
-                os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended by itself
+                if Path(f"/proc/{process}/comm").read_text().startswith("sshd"):
+                    todo += children(process)
+                    os.kill(process, signal.SIGKILL)
 
     def running(self) -> list[str]:
         """Return the command lines of what our side has running there."""

@@ -170,6 +170,14 @@ def test_a_machine_without_python(sshd: Sshd) -> None:
     assert "sudo apt-get install -y python3" in found.fix
 
 
+def test_an_account_that_runs_no_commands(sshd: Sshd) -> None:
+    """What it says instead is in the error."""
+    sshd.set_login("echo This account is currently not available.; exit 1")
+    found = fault(sshd.place())
+    assert found.code == "E-PLACE-PYTHON"
+    assert "not available" in found.message
+
+
 def test_a_python_that_does_not_work(sshd: Sshd) -> None:
     """Its own words are in the error."""
     sshd.set_python("echo cannot execute: required file not found >&2; exit 126")
@@ -237,8 +245,20 @@ def test_a_limit_on_files_is_no_room_either(sshd: Sshd) -> None:
 def test_a_file_that_is_not_there(sshd: Sshd) -> None:
     """A result that was never written is named."""
     found = fault(sshd.place(), lambda place: place.get("results.npz"))
-    assert found.code == "E-PLACE-FILE"
+    assert found.code == "E-PLACE-NO-FILE"
     assert "results.npz" in found.message
+
+
+def test_a_file_that_cannot_be_written(sshd: Sshd) -> None:
+    """Where there is room and still it fails, the machine's own words are shown."""
+
+    def work(place: SshPlace) -> None:
+        place.put("x", b"1")
+        place.put("x/y", b"1")
+
+    found = fault(sshd.place(), work)
+    assert found.code == "E-PLACE-FOLDER"
+    assert "x/y" in found.message
 
 
 def test_a_connection_cut_in_the_middle_of_work(sshd: Sshd) -> None:
@@ -326,14 +346,12 @@ def test_work_that_takes_too_long_is_killed_there(sshd: Sshd) -> None:
     assert sshd.left() == []
 
 
-def test_work_that_a_signal_ends(sshd: Sshd) -> None:
-    """Status 137 is most often the kernel that ran out of memory; other signals are named."""
+def test_a_signal_that_ends_the_work_is_told(sshd: Sshd) -> None:
+    """Status 137 of a shell is the kernel that ran out of memory: the signal is told, and the place still works."""
     with sshd.place() as place:
-        for name, word in (("SIGKILL", "memory"), ("SIGSEGV", "SIGSEGV"), ("SIGILL", "SIGILL")):
-            with pytest.raises(EnvironmentFault) as raised:
-                place.python(["-c", f"import os, signal; os.kill(os.getpid(), signal.{name})"], ignore)
-            assert raised.value.code == "E-PLACE-KILLED"
-            assert word in raised.value.message
+        for number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGILL):
+            ended = place.python(["-c", f"import os; os.kill(os.getpid(), {int(number)})"], ignore)
+            assert ended.status == -number
     assert sshd.left() == []
 
 
