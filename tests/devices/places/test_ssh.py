@@ -9,10 +9,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sshd import HOST, Sshd, children, find_program
+from sshd import HOST, Sshd, children, find_program, wait_until
 
 from devices.errors import EnvironmentFault
 from devices.places import ssh_connection
@@ -269,6 +270,26 @@ def test_a_connection_cut_in_the_middle_of_work(sshd: Sshd) -> None:
         place.python(["-c", SLEEP], lambda line: sshd.cut())
 
     assert fault(sshd.place(), work).code == "E-PLACE-LOST"
+    sshd.wait_until_nothing_is_left()
+
+
+def test_a_connection_cut_in_the_middle_of_a_file(sshd: Sshd) -> None:
+    """A file that has only half arrived is no file, and goes away."""
+
+    def cut_when_it_grows() -> None:
+        wait_until("it arrives", lambda: any(file.stat().st_size for file in sshd.remote.glob("*/model.onnx")))
+        sshd.cut()
+
+    with ThreadPoolExecutor() as pool:
+
+        def work(place: SshPlace) -> None:
+            cut = pool.submit(cut_when_it_grows)
+            try:
+                place.put("model.onnx", bytes(100_000_000))
+            finally:
+                cut.result()
+
+        assert fault(sshd.place(), work).code == "E-PLACE-LOST"
     sshd.wait_until_nothing_is_left()
 
 
