@@ -44,11 +44,11 @@ class RemotePython:
 
 def no_python(place: str, python: str) -> EnvironmentFault:
     """Return the error for a machine that does not know the interpreter."""
-    return EnvironmentFault(
-        "E-PLACE-PYTHON",
-        f"{place} has no {python}",
-        f"on that machine: sudo apt-get install -y python3 python3-venv; or name its Python: {_naming(place)}",
-    )
+    if "/" in python:
+        fix = f"see what is there: ls -l {python}; a relative path begins at the home folder: {_naming(place)}"
+    else:
+        fix = f"on that machine: sudo apt-get install -y python3 python3-venv; or name its Python: {_naming(place)}"
+    return EnvironmentFault("E-PLACE-PYTHON", f"{place} has no {python}", fix)
 
 
 def unusable(place: str, python: str, words: str) -> EnvironmentFault:

@@ -200,9 +200,11 @@ def test_a_machine_without_onnxruntime(sshd: Sshd) -> None:
 def test_a_python_elsewhere_can_be_named(sshd: Sshd, tmp_path: Path) -> None:
     """On boards the packages live in a virtual environment."""
     (sshd.folder / "bin/python3").rename(tmp_path / "my python")
-    named = SshPlace(None, "board", python=str(tmp_path / "my python"), config=sshd.config)
-    with named as place:
+    with SshPlace(None, "board", python=str(tmp_path / "my python"), config=sshd.config) as place:
         assert place.python(["-c", "import onnxruntime"], ignore).status == 0
+    found = fault(SshPlace(None, "board", python="nowhere/python", config=sshd.config))
+    assert found.code == "E-PLACE-PYTHON"
+    assert "ls -l nowhere/python" in found.fix
 
 
 def full_disk(sshd: Sshd, name: str) -> None:
