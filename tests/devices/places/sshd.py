@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from devices.places.ssh import SshPlace
-
 import pytest
+
+from devices.places.ssh import SshPlace
 
 HOST = "127.0.0.1"
 PATIENCE = 30.0
