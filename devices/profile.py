@@ -30,6 +30,10 @@ class Device:
         source: Where these facts come from.
         float16: Whether its CPU computes in float16, rather than only storing it.
         tensorrt: Whether onnxruntime can hand models to TensorRT on it.
+        features: Words of /proc/cpuinfo that it has.
+        cores: How many.
+        emulator_cpu: What qemu calls its core, "" where it cannot be emulated.
+        cpu_part: The part number in its /proc/cpuinfo, for instance ``0xd08``.
     """
 
     name: str
@@ -39,6 +43,10 @@ class Device:
     source: str
     float16: bool = False
     tensorrt: bool = False
+    features: tuple[str, ...] = ()
+    cores: int = 0
+    emulator_cpu: str = ""
+    cpu_part: str = ""
 
 
 def names() -> list[str]:
@@ -61,4 +69,5 @@ def load(name: str) -> Device:
     if name not in names():
         raise KeyError(name)
     text = resources.files("devices.profiles").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return Device(name=name, **tomllib.loads(text))
+    facts = tomllib.loads(text)
+    return Device(name=name, features=tuple(facts.pop("features", ())), **facts)
