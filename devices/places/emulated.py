@@ -57,13 +57,18 @@ class EmulatedPlace:
             raise RuntimeError("a place is opened with `with`")
         return self._folder
 
+    @property
+    def sandbox_folder(self) -> Path:
+        """Return the folder in the cache that holds the emulator, for what belongs to its version."""
+        return self._opened().folder
+
     def __enter__(self) -> EmulatedPlace:
         """Set up the sandbox where it is not there yet, and make the working folder."""
         self._sandbox = sandbox.prepare(self._cache, self.device, self._progress)
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="edgeopt-emulated-"))
         except OSError as error:
-            raise _file_fault("make a working folder", error) from error
+            raise _no_room("make a working folder", error) from error
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -76,14 +81,18 @@ class EmulatedPlace:
         try:
             (self.folder / name).write_bytes(data)
         except OSError as error:
-            raise _file_fault(f"write {name}", error) from error
+            raise _no_room(f"write {name}", error) from error
 
     def get(self, name: str) -> bytes:
         """Read a file of the working folder."""
         try:
             return (self.folder / name).read_bytes()
         except OSError as error:
-            raise _file_fault(f"read {name}", error) from error
+            raise EnvironmentFault(
+                "E-PLACE-NO-FILE",
+                f"there is no file {name} at {self.name}: {error.strerror or error}",
+                "run the command again; if it stays, run it with --debug before the verb and report what it shows",
+            ) from error
 
     def command(self, arguments: Sequence[str], plugin: str = "") -> list[str]:
         """Return the command that runs the emulated Python, for those who start it themselves.
@@ -92,9 +101,12 @@ class EmulatedPlace:
             arguments: For Python.
             plugin: A qemu plugin with its options, "" for none.
         """
+        return self._opened().command(self.device, self.folder, [*arguments], plugin)
+
+    def _opened(self) -> sandbox.Sandbox:
         if self._sandbox is None:
             raise RuntimeError("a place is opened with `with`")
-        return self._sandbox.command(self.device, self.folder, [*arguments], plugin)
+        return self._sandbox
 
     def python(
         self, arguments: Sequence[str], on_line: OnLine, timeout: float | None = None, *, plugin: str = ""
@@ -128,9 +140,9 @@ def _start_fault(why: str) -> EnvironmentFault:
     )
 
 
-def _file_fault(what: str, error: OSError) -> EnvironmentFault:
+def _no_room(what: str, error: OSError) -> EnvironmentFault:
     return EnvironmentFault(
-        "E-PLACE-FILE",
-        f"cannot {what} at the emulated place: {error.strerror or error}",
+        "E-PLACE-FOLDER",
+        f"cannot {what} for the emulated place: {error.strerror or error}",
         "make room in the folder for temporary files, or name another: TMPDIR=FOLDER",
     )
