@@ -1,13 +1,14 @@
 """`python -m benchmarks.instructions`: instructions of one inference on a board's processor, form beside form.
 
-The first file is what the others are compared with: give the float32 model, then int8 models or packages made of it.
+Each file is compared with the first one of the same inputs: give the float32 model, then int8 models or packages made
+of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -18,6 +19,7 @@ from benchmarks.remote import Form
 from devices import profile
 from devices.places.emulated import EmulatedPlace
 from edge_runtime.errors import BadInput, BudgetNotMet, EdgeoptError
+from edge_runtime.inference.engine import Feeds
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from edge_runtime.package import archive
 
@@ -45,9 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     forms = [form for file in options.files for form in _forms(file)]
     place = EmulatedPlace(_device(options.target), progress=lambda line: _say(sys.stderr, line))
-    feeds = synthetic_feeds(OrtEngine(forms[0].model, forms[0].settings))
+    feeds = [synthetic_feeds(OrtEngine(form.model, form.settings)) for form in forms]
     counted = count(place, forms, feeds, lambda line: _say(sys.stderr, line))
-    _say(sys.stdout, table(place.device.title, counted))
+    _say(sys.stdout, table(place.device.title, counted, _references(forms, feeds)))
     if options.record:
         record(options.record, options.target, counted)
     if options.check:
@@ -62,14 +64,28 @@ def _run(options: argparse.Namespace) -> None:
             )
 
 
-def table(title: str, counted: Mapping[str, Counts]) -> str:
-    """Return the counts in millions as Markdown; ratios are those to the first form."""
-    reference = next(iter(counted.values())).total
+def _references(forms: Sequence[Form], feeds: Sequence[Feeds]) -> dict[str, str]:
+    """Return for every form the first one that takes the same inputs."""
+    first: dict[str, str] = {}
+    found = {}
+    for form, arrays in zip(forms, feeds, strict=True):
+        inputs = repr([(name, array.shape) for name, array in arrays.items()])
+        found[form.name] = first.setdefault(inputs, form.name)
+    return found
+
+
+def table(title: str, counted: Mapping[str, Counts], references: Mapping[str, str]) -> str:
+    """Return the counts in millions as Markdown; the ratio tells how many times fewer than its reference a form has."""
     rows = [
-        [name, f"{one.total / 1e6:.3f}", f"{reference / one.total:.2f}", *_millions(one)]
+        [
+            name,
+            f"{one.total / 1e6:.3f}",
+            f"{counted[references[name]].total / one.total:.2f} x",
+            *_millions(one),
+        ]
         for name, one in counted.items()
     ]
-    heads = ["form", "instructions", "first / this", *(title for title, _ in _COLUMNS)]
+    heads = ["form", "instructions", "fewer by", *(title for title, _ in _COLUMNS)]
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(
         [

@@ -24,6 +24,7 @@ from optimizer.schemes import Int8Static
 from optimizer.simplify import simplify
 
 ASSETS = ("cifar10_resnet8", "kws_dscnn", "turbofan_rul")
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "assets"
 _SAMPLES = 64
 
 
@@ -52,6 +53,5 @@ def _forms(name: str, file: Path, calibration: Array) -> list[Form]:
 
 
 if __name__ == "__main__":
-    here = Path(__file__).resolve().parents[4] / "shared" / "assets"
-    for form in (*of_demo(), *(form for name in ASSETS for form in of_asset(here, name))):
+    for form in (*of_demo(), *(form for name in ASSETS for form in of_asset(SHARED, name))):
         Path(sys.argv[1], f"{form.name}.onnx").write_bytes(form.model)
