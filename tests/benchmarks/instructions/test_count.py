@@ -70,21 +70,20 @@ def test_a_model_that_does_not_run_is_named(sandbox_cache: Path | None) -> None:
     assert error.value.code == "E-INSTRUCTIONS-RUN"
 
 
-def test_more_instructions_than_on_file_fail_the_check(
-    tmp_path: Path, sandbox_cache: Path | None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Recording and checking by command: equal counts pass with status 0, 1 % more fail with status 4."""
-    del sandbox_cache  # the command takes the same
+@pytest.mark.usefixtures("recorded_here", "sandbox_cache")
+def test_more_instructions_than_on_file_fail_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By command: 1 % more ends with status 4 and names the form; the new counts are in the table and in the file."""
     form, *_ = fixed_forms.of_demo()
-    model, file = tmp_path / "bearing.onnx", tmp_path / "counts.json"
+    model, new, old = tmp_path / f"{form.name}.onnx", tmp_path / "new.json", tmp_path / "old.json"
     model.write_bytes(form.model)
-    assert main([str(model), "--record", str(file)]) == 0
-    assert "predicted: a direction, never milliseconds" in capsys.readouterr().out
-    content = json.loads(file.read_text(encoding="utf-8"))
-    content["targets"]["raspberry-pi-4"]["bearing"]["fmla"] -= 25_000  # of 2.1 million in all
-    file.write_text(json.dumps(content), encoding="utf-8")
-    assert main([str(model), "--check", str(file)]) == 4
-    assert "E-INSTRUCTIONS-MORE" in capsys.readouterr().err
+    content = json.loads(RECORDED.read_text(encoding="utf-8"))
+    content["targets"]["raspberry-pi-4"][form.name]["fmla"] -= 25_000  # of 2.1 million in all
+    old.write_text(json.dumps(content), encoding="utf-8")
+    assert main([str(model), "--record", str(new), "--check", str(old)]) == 4
+    shown = capsys.readouterr()
+    assert "predicted: a direction, never milliseconds" in shown.out
+    assert "E-INSTRUCTIONS-MORE: more instructions than on file: bearing.fp32" in shown.err
+    assert [*json.loads(new.read_text(encoding="utf-8"))["targets"]["raspberry-pi-4"]] == [form.name]
 
 
 def counts(**by_class: int) -> dict[str, Counts]:
