@@ -39,25 +39,32 @@ class Children:
         Raises:
             EnvironmentFault: E-PLACE-EMULATION-SETUP, it failed; E-PLACE-EMULATION-DISK, for want of room.
         """
-        with self._lock:
-            if self._ended:
-                raise failed(command[0], "stopped before its end")
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                env={**os.environ, "LC_ALL": "C"},
-            )
-            self._running.add(process)
+        process = self._start(command, folder)
         written, _ = process.communicate()
         with self._lock:
             self._running.discard(process)
         if process.returncode and must_succeed:
-            raise failed(" ".join(command[:1]), written)
+            raise failed(command[0], written)
+
+    def _start(self, command: Sequence[str], folder: Path | None) -> subprocess.Popen[str]:
+        with self._lock:
+            if self._ended:
+                raise failed(command[0], "stopped before its end")
+            try:
+                process = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    errors="replace",
+                    env={**os.environ, "LC_ALL": "C"},
+                )
+            except OSError as error:
+                raise failed(command[0], f"it cannot be started: {error.strerror or error}") from error
+            self._running.add(process)
+            return process
 
 
 def failed(program: str, written: str) -> EnvironmentFault:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +78,7 @@ def _options(work: Path, architecture: str) -> list[str]:
     settings = {
         "APT::Architecture": architecture,
         "APT::Architectures": architecture,
-        "APT::Sandbox::User": getpass.getuser(),
+        "APT::Sandbox::User": "root",  # or root's apt would give up the rights to this folder
         "APT::Update::Post-Invoke-Success": "",
         "Acquire::Languages": "none",
         "Acquire::Retries": "2",

@@ -120,7 +120,4 @@ def test_turbofan_lives_are_the_same_on_the_board(
     values = [[one.pop("value") for one in side] for side in (expected, found)]
     assert found == expected
     assert {(one["stream"], one["reading"]) for one in found} == fleet.pairs(ROWS)
-    print(
-        "VARIANT", found[0]["variant"], max(abs(a - b) for a, b in zip(*values)), sum(a == b for a, b in zip(*values))
-    )
     assert values[1] == pytest.approx(values[0], abs=0.01)
