@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,11 +13,14 @@ from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Tensor
 from edge_runtime.inference.postprocess import Argmax, Decision, Value
 from edge_runtime.messaging.topics import SourceTopic
+from edge_runtime.package.choice import Wishes
 from edge_runtime.package.manifest import Manifest
 from edge_runtime.package.serving import ServedModel, load_for_serving
 from edge_runtime.stream.decode import Decoder
 from edge_runtime.stream.pipeline import Feeder, Pipeline
 from edge_runtime.stream.window import WindowRule, Windows
+
+Loaded: TypeAlias = dict[tuple[Path, Wishes], ServedModel]
 
 _NUMBERS = ("float", "int", "uint", "bool")  # how the dtypes begin that a pipeline can fill and read
 
@@ -40,22 +44,25 @@ class Assembled:
     unit: str
 
 
-def assemble(config: PipelineConfig, folder: Path, loaded: dict[Path, ServedModel]) -> Assembled:
-    """Load the package (once per path) and make sure window, model and decision fit together.
+def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path | None = None) -> Assembled:
+    """Load the package (once per path and choice) and make sure window, model and decision fit together.
 
     Args:
         config: The pipeline.
         folder: What a relative package path starts from: the configuration file's folder.
         loaded: Packages loaded already; added to.
+        state: The daemon's folder for what outlives a restart; None keeps nothing.
 
     Raises:
-        BadInput: E-PACKAGE-…, or E-PIPELINE-INPUT, E-PIPELINE-OUTPUT, E-PIPELINE-DECISION, E-PIPELINE-SHAPE.
+        BadInput: E-PACKAGE-…, or E-PIPELINE-INPUT, E-PIPELINE-OUTPUT, E-PIPELINE-DECISION, E-PIPELINE-SHAPE,
+            E-PIPELINE-VARIANT.
         Refused: E-PACKAGE-DAMAGED, E-GOLDEN-MISMATCH, …
+        EnvironmentFault: E-PROVIDER-MISSING.
     """
-    path = folder / config.package
-    if path not in loaded:
-        loaded[path] = load_for_serving(path)
-    served = loaded[path]
+    path, wishes = folder / config.package, _wishes(config)
+    if (path, wishes) not in loaded:
+        loaded[path, wishes] = load_for_serving(path, wishes, state)
+    served = loaded[path, wishes]
     output, decision = _output(config, served.manifest), _decision(config, served.manifest)
     rule = WindowRule(config.window.size, config.window.hop, _features(config), config.window.padding)
     tensor = _only_input(config, served.manifest)
@@ -79,6 +86,11 @@ def assemble(config: PipelineConfig, folder: Path, loaded: dict[Path, ServedMode
         raise _misfit("E-PIPELINE-DECISION", config, problem, "name every class once, in the model's order")
     unit = decision.unit if isinstance(decision, Value) else ""
     return Assembled(config, served, pipeline, SourceTopic.parse(config.source.topic), unit)
+
+
+def _wishes(config: PipelineConfig) -> Wishes:
+    model = config.model
+    return Wishes(model.variant, model.selection, model.engines, model.providers, model.fallback == "allowed")
 
 
 def _features(config: PipelineConfig) -> int:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from edge_runtime.inference.postprocess import Decision
+from edge_runtime.package.choice import Selection
+from edge_runtime.package.manifest import Provider
 from edge_runtime.sources.reading_queue import Policy
 from edge_runtime.stream.pipeline import Layout
 from edge_runtime.stream.window import Padding
@@ -100,6 +102,16 @@ class Queue(Struct, frozen=True):
     policy: Policy | None = None
 
 
+class ModelConfig(Struct, frozen=True):
+    """Which of a package's variants serves, and on what; see `package.choice.Wishes`."""
+
+    variant: str = ""
+    selection: Selection = "first"
+    providers: tuple[Provider, ...] = ()
+    fallback: Literal["error", "allowed"] = "error"
+    engines: tuple[str, ...] = ()
+
+
 class PipelineConfig(Struct, frozen=True):
     """One model on one kind of stream."""
 
@@ -110,6 +122,7 @@ class PipelineConfig(Struct, frozen=True):
     decision: Decision | None = None
     output: str | None = None
     queue: Queue = Queue()
+    model: ModelConfig = ModelConfig()
 
 
 class Config(Struct, frozen=True):

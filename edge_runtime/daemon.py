@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal
 
-from edge_runtime.assemble import Assembled, assemble
+from edge_runtime.assemble import Assembled, Loaded, assemble
 from edge_runtime.config import load_config
 from edge_runtime.config_options import Config, seconds
 from edge_runtime.errors import BadInput, EnvironmentFault
@@ -54,9 +54,10 @@ class Daemon:
         self._failure: Exception | None = None
         self._connects = 0
         self._state: Literal["online", "stopped"] = "online"
-        loaded: dict[Path, ServedModel] = {}
-        self._assembled = [assemble(pipeline, path.parent, loaded) for pipeline in self._config.pipeline]
-        self._store = WindowStore(path.parent / self._config.state.folder / f"{path.stem}.windows")
+        loaded: Loaded = {}
+        state = path.parent / self._config.state.folder
+        self._assembled = [assemble(pipeline, path.parent, loaded, state) for pipeline in self._config.pipeline]
+        self._store = WindowStore(state / f"{path.stem}.windows")
         self._intake = Intake()
         self._connection = self._make_connection(path.parent)
         self._workers = {one.config.name: self._make_worker(one) for one in self._assembled}
@@ -74,8 +75,7 @@ class Daemon:
         """
         self._store.restore({one.config.name: one.pipeline.windows for one in self._assembled})
         for assembled in self._assembled:
-            served, name = assembled.served, assembled.config.name
-            log.info("%s serves %s, %s, golden samples met", name, served.manifest.label, served.variant.name)
+            _log_choice(assembled.config.name, assembled.served)
         takers = [(one.topic, self._workers[one.config.name].queue) for one in self._assembled]
         self._intake.open(takers, self._connection.acknowledge)
         for worker in self._workers.values():
@@ -170,6 +170,7 @@ class Daemon:
             unclaimed=self._intake.unclaimed,
             refused_subscriptions=self._connection.refused_subscriptions,
             state_files_damaged=self._store.damaged,
+            fallbacks=sum(one.served.fallback is not None for one in self._assembled),
             pipelines={name: worker.health(now) for name, worker in self._workers.items()},
         )
         self._connection.publish_state(self._topic("health"), encode(health))
@@ -209,6 +210,17 @@ class Daemon:
         node = self._config.node
         values = {"site": node.site, "node": node.name, "pipeline": pipeline, "stream": stream}
         return fill(self._config.topics.prediction, values)
+
+
+def _log_choice(pipeline: str, served: ServedModel) -> None:
+    """Say what serves and why, what does not and why not, and what is executed elsewhere than it was meant to be."""
+    where = f"in {served.variant.engine} on {served.provider}"
+    words = (pipeline, served.manifest.label, served.variant.name, where, served.reason)
+    log.info("%s serves %s, %s, %s, golden samples met: %s", *words)
+    for skipped in served.skipped:
+        log.log(logging.WARNING if skipped.failed else logging.INFO, "%s does not serve %s", pipeline, skipped)
+    if served.fallback:
+        log.warning("%s falls back: %s", pipeline, served.fallback)
 
 
 def client_id(config: Config) -> str:

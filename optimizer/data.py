@@ -46,6 +46,11 @@ class Dataset:
         """Return the first `count` samples of every input."""
         return {name: array[:count] for name, array in self.feeds.items()}
 
+    def first(self, count: int) -> Dataset:
+        """Return a dataset of the first `count` samples, or of all where there are fewer."""
+        labels = self.labels[:count] if self.labels is not None else None
+        return Dataset(self.head(count), labels, self.source, self.ignored)
+
     @cached_property
     def sha256(self) -> str:
         """Return the digest of names, dtypes, shapes and values, in a fixed order."""

@@ -10,7 +10,7 @@ from math import isfinite
 from benchmarks.inputs import synthetic_feeds
 from devices import profile
 from devices.host import detect
-from edge_runtime.errors import BadInput, BudgetNotMet
+from edge_runtime.errors import BudgetNotMet
 from edge_runtime.inference.batch import batch_size_of
 from edge_runtime.inference.engine import Array
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
@@ -48,11 +48,12 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     """Find the fastest form of the model inside the budget; the user's own float32 model where there is none.
 
     Raises:
-        BadInput: the data or the metric do not fit the model, E-TARGET-UNKNOWN or E-EXECUTOR-UNKNOWN.
+        BadInput: the data or the metric do not fit the model, E-TARGET-UNKNOWN, E-PROFILE-… or
+            E-EXECUTOR-UNKNOWN.
         BudgetNotMet: E-BUDGET-INT8, `require_int8` is set and no int8 form came through.
         EnvironmentFault: E-EXECUTOR-LOST.
     """
-    device = _device(request.target)
+    device = profile.load(request.target)
     nothing = nothing_to_quantize(model)
     findings = lint(model.data, request.calibration, request.evaluation)
     original = _original(model, nothing, request.threads)
@@ -126,14 +127,6 @@ def _original(model: LoadedModel, nothing: str | None, threads: int) -> Candidat
         scheme = Int8Weights(session=SESSION)
         return Candidate(scheme.name, scheme.precision, model.data, SessionSettings(threads), Recipe(scheme))
     return Candidate("as-given" if nothing else "fp32", "as given", model.data, SessionSettings(threads))
-
-
-def _device(name: str) -> profile.Device:
-    try:
-        return profile.load(name)
-    except KeyError as error:
-        known = ", ".join(profile.names())
-        raise BadInput("E-TARGET-UNKNOWN", f"there is no target {name}", f"use one of: {known}") from error
 
 
 def _samples(engine: OrtEngine, request: Request, count: int) -> dict[str, Array]:

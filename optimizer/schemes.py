@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from devices.profile import Device
 from optimizer.load import LoadedModel
@@ -78,12 +78,20 @@ class Int4Weights:
 
 @dataclass(frozen=True)
 class Float16:
-    """float16 weights and activations, float32 where they would not fit."""
+    """float16 weights and activations, float32 where they would not fit.
+
+    Attributes:
+        provider: What it is executed on; the model is the same.
+    """
 
     smaller_only: ClassVar[bool] = False
     name: str = "cpu-fp16"
     precision: str = "float16, inputs and outputs float32"
     session: dict[str, str] = field(default_factory=dict)
+    provider: Literal["cpu", "tensorrt"] = "cpu"
+
+
+TENSORRT_FLOAT16 = Float16(name="trt-fp16", provider="tensorrt")
 
 
 Scheme: TypeAlias = Int8Static | Int8StaticSymmetric | Int8Dynamic | Int8Weights | Int4Weights | Float16
@@ -114,6 +122,7 @@ def offers(device: Device, model: LoadedModel, *, calibrated: bool) -> tuple[Off
         (Int8Static(), _against_static(device, calibrated)),
         (Int8StaticSymmetric(), _against_symmetric(device, calibrated)),
         (Int8Dynamic(), _against_dynamic(device, model)),
+        (TENSORRT_FLOAT16, _against_tensorrt(device)),
         (Float16(), _against_float16(device)),
         (Int4Weights(), _against_int4(model, calibrated)),
         (Int8Weights(), iter(["there are data to try the faster forms with"] if calibrated else [])),
@@ -141,6 +150,11 @@ def _against_dynamic(device: Device, model: LoadedModel) -> Iterator[str]:
     convolutions, products = _count(model, "Conv", "ConvTranspose"), _count(model, "MatMul", "Gemm", "Attention")
     if convolutions >= max(products, 1):
         yield f"convolutions ({convolutions}) get slower in it, and there are only {products} matrix products"
+
+
+def _against_tensorrt(device: Device) -> Iterator[str]:
+    if not device.tensorrt:
+        yield f"{device.title} has no TensorRT"
 
 
 def _against_float16(device: Device) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from devices import profile
 from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Array
 from edge_runtime.package import golden
@@ -19,6 +20,7 @@ from edge_runtime.package.manifest import (
 )
 from optimizer.candidates import Candidate
 from optimizer.load import LoadedModel
+from optimizer.needs import needs_of, provider_of
 from optimizer.request import Request
 from optimizer.tools import versions
 
@@ -59,7 +61,7 @@ def seal(
         inputs=model.inputs,
         outputs=model.outputs,
         preprocess=request.identity.preprocess,
-        variants=(_variant(choice, file, outputs),),
+        variants=(_variant(choice, file, outputs, profile.load(request.target)),),
         golden=Golden(_GOLDEN_FILE, samples=len(next(iter(inputs.values()))), synthetic=request.samples is None),
         chosen_because=choice.reason,
         rejected=tuple(Rejected(lost.name, lost.rejected) for lost in choice.candidates if lost.rejected),
@@ -69,7 +71,7 @@ def seal(
     return manifest, {file: chosen.data, _GOLDEN_FILE: golden.encode(inputs, {chosen.name: outputs})}
 
 
-def _variant(choice: Choice, file: str, outputs: Mapping[str, Array]) -> Variant:
+def _variant(choice: Choice, file: str, outputs: Mapping[str, Array], device: profile.Device) -> Variant:
     chosen = choice.chosen
     # Another processor may round an int8 sum across a step; that moves a few steps, not the answer.
     share, relative = (1e-4, 1e-3) if chosen.scheme is None else (2e-2, 2e-2)
@@ -82,6 +84,8 @@ def _variant(choice: Choice, file: str, outputs: Mapping[str, Array]) -> Variant
         threads=chosen.settings.threads,
         accuracy=chosen.accuracy,
         latency=_latency(chosen, choice.machine),
+        provider=provider_of(chosen.scheme),
+        needs=needs_of(chosen.scheme, device),
     )
 
 

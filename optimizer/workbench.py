@@ -14,6 +14,7 @@ from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Feeds
 from edge_runtime.inference.ort import SessionSettings
 from edge_runtime.package.manifest import Accuracy
+from optimizer import float16_parity
 from optimizer.cache import Cache, Parts
 from optimizer.calibrate.histogram import Histogram
 from optimizer.calibrate.observe import observe
@@ -23,9 +24,13 @@ from optimizer.correct import CORRECTIONS
 from optimizer.data import Dataset
 from optimizer.evaluate import Budget, Judge
 from optimizer.executor import Ticks, Workers, silent
+from optimizer.float16_steps import too_coarse
 from optimizer.quantize import quantize, tensors_to_observe
+from optimizer.quantizers import float16
 from optimizer.recipe import Recipe
+from optimizer.schemes import Float16
 
+_PARITY_SAMPLES = 32
 _CORRECTION_SAMPLES = 128  # with 32, equalization was seen to do harm
 
 
@@ -162,6 +167,9 @@ def build(common: tuple[Base, Terms], order: Order) -> Candidate:
         return replace(empty, rejected=f"cannot be made: {error.message}")
     if candidate.data == base.data:
         return replace(empty, rejected="nothing in the model takes this form")
+    if isinstance(order.recipe.scheme, Float16):
+        samples = base.calibration.head(_PARITY_SAMPLES) if base.calibration else terms.sample
+        return replace(candidate, rejected=float16_parity.fault(base.data, candidate.data, samples))
     return candidate
 
 
@@ -184,7 +192,23 @@ def form(base: Base, recipe: Recipe) -> bytes:
             tensors = tensors_to_observe(corrected)
             histograms = observe(corrected, tensors, base.calibration, silent, base.memory)
         data = corrected
+    if isinstance(recipe.scheme, Float16):
+        histograms = _all_observed(data, histograms, base)
+        plain = replace(plain, keep_float=(*plain.keep_float, *too_coarse(data, histograms)))
     return quantize(data, plain, _ranges(data, histograms, plain))
+
+
+def _all_observed(data: bytes, histograms: Mapping[str, Histogram], base: Base) -> Mapping[str, Histogram]:
+    """Return the histograms of every activation: any may be too large for float16, not only those int8 asks about."""
+    unseen = [name for name in float16.tensors_to_observe(data) if name not in histograms]
+    if base.calibration is None or not unseen:
+        return histograms
+    try:
+        return {**histograms, **observe(data, unseen, base.calibration, silent, base.memory)}
+    except BadInput as error:
+        if error.code != "E-CALIBRATION-NOT-FINITE":
+            raise
+        return histograms  # a mask of infinities has no range, and float16 holds it; the parity check sees the rest
 
 
 def _ranges(data: bytes, histograms: Mapping[str, Histogram], recipe: Recipe) -> dict[str, tuple[float, float]]:

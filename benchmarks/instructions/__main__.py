@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     forms = [form for file in options.files for form in _forms(file)]
-    place = EmulatedPlace(_device(options.target), progress=lambda line: _say(sys.stderr, line))
+    place = EmulatedPlace(profile.load(options.target), progress=lambda line: _say(sys.stderr, line))
     feeds = [synthetic_feeds(OrtEngine(form.model, form.settings)) for form in forms]
     counted = count(place, forms, feeds, lambda line: _say(sys.stderr, line))
     _say(sys.stdout, table(place.device.title, counted, _references(forms, feeds)))
@@ -120,14 +120,6 @@ def _forms(file: Path) -> list[Form]:
         )
         for variant in package.manifest.variants
     ]
-
-
-def _device(name: str) -> profile.Device:
-    try:
-        return profile.load(name)
-    except KeyError as error:
-        known = ", ".join(profile.names())
-        raise BadInput("E-TARGET-UNKNOWN", f"there is no target {name}", f"use one of: {known}") from error
 
 
 def _say(stream: TextIO, line: str) -> None:

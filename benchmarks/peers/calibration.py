@@ -5,7 +5,7 @@
 Every measurement has a process of its own. In it, everything is imported and loaded, then the process forks: a fork's
 peak memory counts from what is resident at that moment, so its growth is what calibration itself takes. Both sides
 watch the same tensors of the same simplified model with the same samples, and end with a range for every tensor:
-onnxruntime's by the one method, with its defaults, ours by `auto`, which computes all methods.
+onnxruntime's by the one method, with its defaults, ours by `auto`, which takes for each tensor what errs least.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Child processes: steps that must succeed and never outlive their work, and one whose output is wanted as it comes."""
+"""Child processes that set something up: each must succeed, and none outlives the work it is part of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devices.errors import EnvironmentFault
-from devices.places.place import Finished, OnLine
 
 _DISK_FULL = ("No space left on device", "enough free space")
 _TELLING = ("E:", "W: Failed", "Err:", "ERROR", "dpkg")  # how apt, pip and dpkg begin the lines that say why
@@ -87,44 +86,3 @@ def disk_full() -> EnvironmentFault:
         "there is no room to set up the emulated place, which takes 200 MB, and 500 MB while it is made",
         "make room, or name a folder on another disk: export XDG_CACHE_HOME=FOLDER",
     )
-
-
-def run(command: Sequence[str], folder: Path, on_line: OnLine, timeout: float | None) -> Finished | None:
-    """Run a command to its end, or kill it after `timeout` seconds and return None.
-
-    `on_line` gets each line of stderr while it runs, in the caller's thread.
-    """
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
-        late = threading.Event()
-        written: list[bytes] = []
-        reader = threading.Thread(target=lambda: written.append(_rest(process)), daemon=True)
-
-        def end() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(timeout or 0.0, end)
-        try:
-            reader.start()
-            if timeout is not None:
-                timer.start()
-            lines = _lines(process, on_line)
-            process.wait()
-        finally:
-            timer.cancel()
-            process.kill()
-            reader.join()
-    return None if late.is_set() else Finished(process.returncode, b"".join(written), "".join(lines))
-
-
-def _lines(process: subprocess.Popen[bytes], on_line: OnLine) -> list[str]:
-    lines = []
-    for raw in process.stderr or ():
-        lines.append(raw.decode("utf-8", "replace"))
-        on_line(lines[-1].rstrip("\n"))
-    return lines
-
-
-def _rest(process: subprocess.Popen[bytes]) -> bytes:
-    return process.stdout.read() if process.stdout else b""

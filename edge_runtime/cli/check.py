@@ -28,7 +28,10 @@ def check(config: Path, offline: bool) -> None:
 
     loaded = load_config(config)
     click.echo(f"ok    {config}: {len(loaded.pipeline)} pipeline{'s' * (len(loaded.pipeline) > 1)}")
-    results = [_step(f"pipeline {pipeline.name}", partial(_pipeline, pipeline, config)) for pipeline in loaded.pipeline]
+    state = loaded.state.folder
+    results = [
+        _step(f"pipeline {pipeline.name}", partial(_pipeline, pipeline, config, state)) for pipeline in loaded.pipeline
+    ]
     if not offline:
         results.append(_step("broker", partial(_broker, loaded, config)))
     sys.exit(max(results, default=0))
@@ -44,11 +47,15 @@ def _step(name: str, attempt: Callable[[], str]) -> int:
     return 0
 
 
-def _pipeline(config: PipelineConfig, path: Path) -> str:
+def _pipeline(config: PipelineConfig, path: Path, state: str) -> str:
     from edge_runtime.assemble import assemble
 
-    served = assemble(config, path.parent, {}).served
-    return f"{served.manifest.label}, {served.variant.name}, {served.golden.samples} golden samples met"
+    served = assemble(config, path.parent, {}, path.parent / state).served
+    lines = [f"{served.manifest.label}, {served.variant.name}, {served.golden.samples} golden samples met"]
+    lines += [f"      chosen: {served.reason}", f"      runs in {served.variant.engine} on {served.provider}"]
+    lines += [f"      not {skipped}" for skipped in served.skipped]
+    lines += [f"      falls back: {served.fallback}"] if served.fallback else []
+    return "\n".join(lines)
 
 
 def _broker(config: Config, path: Path) -> str:

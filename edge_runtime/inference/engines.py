@@ -25,3 +25,8 @@ def load(name: str, model: bytes, settings: SessionSettings) -> Engine:
         known = ", ".join(sorted(_ENGINES))
         raise BadInput("E-ENGINE-UNKNOWN", f"there is no engine {name}", f"use one of: {known}")
     return _ENGINES[name](model, settings)
+
+
+def available() -> dict[str, str | None]:
+    """Return every engine by name: None where it can be used on this machine, else the reason why not."""
+    return dict.fromkeys(_ENGINES)

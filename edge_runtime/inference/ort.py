@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,17 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from devices.host import int8_dot_products_saturate
 from edge_runtime.errors import BadInput, EnvironmentFault
 from edge_runtime.inference.engine import Array, Feeds, Tensor
+from edge_runtime.inference.providers import (
+    CPU,
+    NAMES,
+    Asked,
+    asked_of_onnxruntime,
+    failed,
+    fallback_inside,
+    missing,
+    nodes_by_provider,
+    why_missing,
+)
 
 # onnxruntime's exceptions have no common base, and each release adds some.
 _ORT_ERRORS: tuple[type[Exception], ...] = tuple(
@@ -22,6 +33,8 @@ _ORT_ERRORS: tuple[type[Exception], ...] = tuple(
 # The Python binding adds ValueError: arrays of a wrong kind, names in a model that are not UTF-8.
 _BINDING_ERRORS: tuple[type[Exception], ...] = (*_ORT_ERRORS, ValueError)
 _GUARD_FAILED = "AddInitializerWithOrtValue"
+_MAY_FALL_BACK = frozenset({"E-PROVIDER-MISSING", "E-PROVIDER-FAILED"})
+_RECORD_NODES = "session.record_ep_graph_assignment_info"
 _FATAL_ONLY = 4  # onnxruntime's logger severities: 0 verbose … 4 fatal; its errors reach us as exceptions
 
 
@@ -34,27 +47,48 @@ class SessionSettings:
             took a whole core where one thread took 3 % of it (measured, docs/benchmarks.md).
         optimize: Whether onnxruntime may fuse the graph; off keeps every named tensor observable.
         config: Extra session config entries, for instance those a package's variant asks for.
+        provider: What executes it: ``cpu``, ``cuda`` or ``tensorrt``.
+        fallback: Whether the processor may stand in where that provider is missing or fails.
+        engine_cache: Folder in which TensorRT keeps the engines it built here; "" for none.
     """
 
     threads: int = 1
     optimize: bool = True
     config: dict[str, str] = field(default_factory=dict)
+    provider: str = CPU
+    fallback: bool = False
+    engine_cache: str = ""
 
 
 class OrtEngine:
-    """An onnxruntime CPU session made from verified bytes, never from a path.
+    """An onnxruntime session made from verified bytes, never from a path.
 
     Attributes:
         inputs: In declaration order.
         outputs: In declaration order.
         int8_is_exact: False where the processor's int8 kernels may saturate and this model cannot be kept from it.
+        provider: What executes it in fact, which is the processor where that had to stand in.
+        nodes: Executed nodes by provider; None where that was not asked or this onnxruntime does not tell.
+        fallback: What is not executed where it was meant to be, and why; None where all is.
 
     Raises:
-        BadInput: E-MODEL-LOAD, onnxruntime refused the model.
+        BadInput: E-MODEL-LOAD, onnxruntime refused the model; E-PROVIDER-PRECISION, the provider cannot execute it.
+        EnvironmentFault: E-PROVIDER-MISSING or E-PROVIDER-FAILED, and the settings allow no fallback.
     """
 
     def __init__(self, model: bytes, settings: SessionSettings | None = None) -> None:
-        self._session, self.int8_is_exact = _session_for(model, settings or SessionSettings())
+        settings = settings or SessionSettings()
+        self.provider, self.fallback = settings.provider, None
+        try:
+            self._session, self.int8_is_exact = _session_on_provider(model, settings)
+        except EnvironmentFault as error:
+            if not settings.fallback or error.code not in _MAY_FALL_BACK:
+                raise
+            self.provider, self.fallback = CPU, f"on the processor: {error.message}"
+            settings = replace(settings, provider=CPU)
+            self._session, self.int8_is_exact = _session_for(model, settings)
+        self.nodes = _nodes(self._session, settings)
+        self.fallback = self.fallback or fallback_inside(self.provider, self.nodes)
         self.inputs = tuple(_tensor(argument) for argument in self._session.get_inputs())
         self.outputs = tuple(_tensor(argument) for argument in self._session.get_outputs())
         self._output_names = [tensor.name for tensor in self.outputs]
@@ -75,6 +109,16 @@ class OrtEngine:
                 "compare the input's shape and dtype with `edgeopt inspect MODEL`",
             ) from error
         return dict(zip(self._output_names, results, strict=True))
+
+
+def available_providers() -> list[str]:
+    """Return the providers this onnxruntime was built with, by its names; their libraries may still be missing."""
+    return list(onnxruntime.get_available_providers())
+
+
+def version() -> str:
+    """Return onnxruntime's version, by whichever of its distributions it is installed."""
+    return str(onnxruntime.__version__)
 
 
 def simplify_graph(model: bytes) -> bytes:
@@ -124,6 +168,37 @@ def _rewritten_in_a_file(model: bytes, settings: SessionSettings, level: onnxrun
         return target.read_bytes()
 
 
+def _session_on_provider(model: bytes, settings: SessionSettings) -> tuple[onnxruntime.InferenceSession, bool]:
+    """Return a session that executes on the provider asked for; onnxruntime itself would go on without it, unheard."""
+    provider = settings.provider
+    why = why_missing(provider, available_providers())
+    if why:
+        raise missing(provider, why)
+    if provider == CPU:
+        return _session_for(model, settings)
+    try:
+        session, exact = _session_for(model, settings)
+    except BadInput as error:
+        if error.code != "E-MODEL-LOAD":
+            raise
+        raise failed(provider, error.message) from error
+    if NAMES[provider] not in session.get_providers():
+        raise failed(provider, "onnxruntime left it out, as it does where a library or the driver cannot be loaded")
+    nodes = _nodes(session, settings)
+    if nodes and provider not in nodes:
+        raise failed(provider, f"it takes not one of the model's {sum(nodes.values())} nodes")
+    return session, exact
+
+
+def _nodes(session: onnxruntime.InferenceSession, settings: SessionSettings) -> dict[str, int] | None:
+    """Return the number of nodes by provider, None where it was not recorded; releases before 1.24 cannot."""
+    recorded = settings.provider != CPU or settings.config.get(_RECORD_NODES) == "1"
+    if not recorded or not hasattr(session, "get_provider_graph_assignment_info"):
+        return None
+    assigned = session.get_provider_graph_assignment_info()
+    return nodes_by_provider([(part.ep_name, len(part.get_nodes())) for part in assigned])
+
+
 def _session_for(
     model: bytes,
     settings: SessionSettings,
@@ -134,12 +209,13 @@ def _session_for(
     onnxruntime 1.32 cannot apply its own guard against saturation where tensors share a zero point ("Attempt to
     replace the existing tensor"), and then refuses the whole model: such a model is loaded without the guard.
     """
+    asked = asked_of_onnxruntime(settings.provider, model, settings.engine_cache)
     guards = (True, False) if int8_dot_products_saturate() else (False,)
     for guard in guards:
         options = _session_options(settings, guard=guard)
         prepare(options)
         try:
-            return _create_session(model, options), guard == guards[0]
+            return _create_session(model, options, asked), guard == guards[0]
         except BadInput as error:
             if not guard or _GUARD_FAILED not in error.message:
                 raise
@@ -155,6 +231,8 @@ def _session_options(settings: SessionSettings, *, guard: bool) -> onnxruntime.S
     if guard:
         # Without VNNI the AVX2 kernels add pairs of products in 16 bits and saturate; this entry makes them exact.
         options.add_session_config_entry("session.x64quantprecision", "1")
+    if settings.provider != CPU:
+        options.add_session_config_entry(_RECORD_NODES, "1")
     for key, value in settings.config.items():
         options.add_session_config_entry(key, value)
     if not settings.optimize:
@@ -162,10 +240,10 @@ def _session_options(settings: SessionSettings, *, guard: bool) -> onnxruntime.S
     return options
 
 
-def _create_session(model: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+def _create_session(model: bytes, options: onnxruntime.SessionOptions, asked: Asked) -> onnxruntime.InferenceSession:
     try:
         # onnxruntime's own fallback prints to stdout and tries the same provider again.
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        return onnxruntime.InferenceSession(model, options, providers=asked, enable_fallback=0)
     except _BINDING_ERRORS as error:
         raise BadInput(
             "E-MODEL-LOAD",

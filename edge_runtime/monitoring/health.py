@@ -14,6 +14,12 @@ class PipelineHealth(msgspec.Struct, frozen=True):
         model: Name of the served model.
         model_version: Its version.
         variant: The form of it that is served.
+        variant_reason: Why that one.
+        variants_skipped: Forms that are not served although they come before it, and why not, by name.
+        engine: What executes it.
+        provider: What it is executed on: ``cpu``, ``cuda`` or ``tensorrt``.
+        nodes: Executed nodes by provider, null on the processor or where that is not known.
+        fallback: What is not executed on the provider it was meant for, and why; null where all is.
         streams: Streams seen.
         readings: Readings used since start.
         predictions: Predictions handed to the connection since start.
@@ -29,6 +35,12 @@ class PipelineHealth(msgspec.Struct, frozen=True):
     model: str
     model_version: int
     variant: str
+    variant_reason: str
+    variants_skipped: dict[str, str]
+    engine: str
+    provider: str
+    nodes: dict[str, int] | None
+    fallback: str | None
     streams: int
     readings: int
     predictions: int
@@ -57,6 +69,7 @@ class DaemonHealth(msgspec.Struct, frozen=True):
         unclaimed: Messages that no pipeline asked for, from a subscription of an earlier configuration.
         refused_subscriptions: Topic filters that the broker does not let this client read.
         state_files_damaged: Saved states set aside because they were damaged.
+        fallbacks: Pipelines whose model, or part of it, is not executed on the provider it was meant for.
         pipelines: By name.
     """
 
@@ -72,6 +85,7 @@ class DaemonHealth(msgspec.Struct, frozen=True):
     unclaimed: int
     refused_subscriptions: tuple[str, ...]
     state_files_damaged: int
+    fallbacks: int
     pipelines: dict[str, PipelineHealth]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
     from optimizer.measure import Measurement
 
 
+@dataclass(frozen=True)
+class Options:
+    """The command line's options, as given."""
+
+    threads: int
+    rounds: int
+    batch: int
+    shapes: tuple[str, ...]
+    target: str | None
+    as_json: bool
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A [B]...")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Intra-op threads of each model.")
@@ -24,11 +37,12 @@ if TYPE_CHECKING:
 @click.option(
     "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224", help="Full shape of an input; repeatable."
 )
+@click.option(
+    "--target", metavar="TARGET", help="Measure there: ssh://USER@HOST or local. [default: here, in this process]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-def benchmark(
-    files: tuple[Path, ...], threads: int, rounds: int, batch: int, shapes: tuple[str, ...], as_json: bool
-) -> None:
-    """Time models (.onnx) and packages (.edgepkg) against the first one, interleaved, on this machine.
+def benchmark(files: tuple[Path, ...], **given: Any) -> None:
+    """Time models (.onnx) and packages (.edgepkg) against the first one, interleaved, on this machine or another.
 
     Inputs are seeded noise: good for time, worthless for accuracy. A difference counts as shown where the 95 % interval
     of the speed-up excludes 1 and the difference is larger than two copies of one model can have.
@@ -38,18 +52,24 @@ def benchmark(
     from benchmarks.latency import Plan
     from edge_runtime.inference.ort import SessionSettings
     from optimizer.cli.progress import shown_progress
-    from optimizer.measure import load_subjects, measure
+    from optimizer.measure import load_subjects, measure, measure_at
+    from optimizer.places import find
 
-    subjects = load_subjects(files, SessionSettings(threads), parse.shapes(shapes), batch)
+    options = Options(**given)
+    threads, batch, plan = options.threads, options.batch, Plan(rounds=options.rounds)
+    there = find(options.target) if options.target else None
+    subjects = load_subjects(files, SessionSettings(threads), parse.shapes(options.shapes), batch)
     with shown_progress(Console(stderr=True)) as progress:
-        found = measure(subjects, Plan(rounds=rounds), threads, partial(progress, "timing, interleaved"))
-    if as_json:
+        show = partial(progress, "timing, interleaved")
+        found = measure_at(there.place, subjects, plan, show) if there else measure(subjects, plan, threads, show)
+    if options.as_json:
         click.echo(json.dumps({**found.as_json(), "threads": threads, "batch": batch}, indent=1))
         return
     _print_table(found)
-    click.echo(f"measured: medians [95 % intervals] of {rounds} rounds, {threads} intra-op threads, batch {batch}")
+    where = f"measured at {there.place.name}" if there else "measured"
+    click.echo(f"{where}: medians [95 % intervals] of {plan.rounds} rounds, {threads} intra-op threads, batch {batch}")
     click.echo(_machine(found))
-    for note in found.notes():
+    for note in (*found.notes(), *(there.notes if there else ())):
         click.echo(note)
 
 

@@ -49,31 +49,21 @@ def _model(path: Path) -> list[tuple[str, str]]:
 
 
 def _package(path: Path) -> list[tuple[str, str]]:
-    from edge_runtime.inference.ort import SessionSettings
     from edge_runtime.package import archive
-    from edge_runtime.package.serving import load_for_serving
-    from optimizer.audit import audit
 
-    served = load_for_serving(path)
-    manifest, golden = served.manifest, served.golden
     package = archive.read(path)
-    model = package.members[served.variant.file]
-    samples = "synthetic" if manifest.golden.synthetic else "real"
+    manifest = package.manifest
     return [
         ("package", f"{path}, {manifest.label}, format {manifest.format}, for {manifest.target}"),
-        ("sha256", served.digest),
+        ("sha256", package.digest),
         *(("input", str(tensor)) for tensor in manifest.inputs),
         *(("output", str(tensor)) for tensor in manifest.outputs),
         *(line for variant in manifest.variants for line in _variant(variant)),
-        *_anatomy(model),
+        *_anatomy(package.members[manifest.variants[0].file]),
         *_float_layers(package),
-        ("runs as", str(audit(model, SessionSettings(config=served.variant.session)))),
         ("chosen", manifest.chosen_because),
         *(("not", f"{lost.name}: {lost.reason}") for lost in manifest.rejected),
-        (
-            "golden",
-            f"{golden.samples} {samples} samples reproduced here, {golden.worst:.1%} of the allowed distance used",
-        ),
+        *_here(path, package),
         ("source", f"{manifest.source.model}, sha256 {manifest.source.model_sha256}"),
         ("tools", ", ".join(f"{name} {version}" for name, version in manifest.source.tools.items())),
         ("signatures", "none: anyone could have built this package"),
@@ -82,6 +72,29 @@ def _package(path: Path) -> list[tuple[str, str]]:
             for name, member in manifest.members.items()
         ),
     ]
+
+
+def _here(path: Path, package: Package) -> Iterator[tuple[str, str]]:
+    """Yield which variant serves on this machine and how it does; a package for other machines is none the worse."""
+    from edge_runtime.errors import BadInput
+    from edge_runtime.inference.ort import SessionSettings
+    from edge_runtime.package.serving import load_for_serving
+    from optimizer.audit import audit
+
+    try:
+        served = load_for_serving(path)
+    except BadInput as error:
+        if error.code != "E-PACKAGE-NO-VARIANT":
+            raise
+        yield "here", error.message
+        return
+    model, golden = package.members[served.variant.file], served.golden
+    samples = "synthetic" if package.manifest.golden.synthetic else "real"
+    yield "here", f"{served.variant.name} serves: {served.reason}"
+    yield from (("not here", str(skipped)) for skipped in served.skipped)
+    yield "runs as", str(audit(model, SessionSettings(config=served.variant.session)))
+    met = f"{golden.samples} {samples} samples reproduced here, {golden.worst:.1%} of the allowed distance used"
+    yield "golden", met
 
 
 def _anatomy(data: bytes) -> Iterator[tuple[str, str]]:
@@ -127,6 +140,7 @@ def _float_layers(package: Package) -> Iterator[tuple[str, str]]:
 
 def _variant(variant: Variant) -> Iterator[tuple[str, str]]:
     yield "variant", f"{variant.name}: {variant.precision}"
+    yield "runs on", f"{variant.engine}, {variant.provider}{_needs(variant)}"
     if variant.accuracy is not None:
         found = variant.accuracy
         interval = f"{found.low:.4f} to {found.high:.4f}"
@@ -136,3 +150,8 @@ def _variant(variant: Variant) -> Iterator[tuple[str, str]]:
     if variant.latency is not None:
         speed = variant.latency
         yield "latency", f"{speed.milliseconds:.3f} ms, {speed.speedup:.2f} x float32, {speed.label} on {speed.machine}"
+
+
+def _needs(variant: Variant) -> str:
+    words = [" or ".join(names) for names in (variant.needs.isa, variant.needs.features) if names]
+    return f"; needs {', '.join(words)}" if words else ""

@@ -27,7 +27,14 @@ def test_the_sample_loads_with_the_defaults_it_names(tmp_path: Path) -> None:
     """Every option that is not commented out and not required has its default value."""
     (tmp_path / "edge-runtime.toml").write_bytes(SAMPLE.read_bytes())
     config = load_config(tmp_path / "edge-runtime.toml")
-    for table in (config.topics, config.health, config.state, config.pipeline[0].window, config.pipeline[0].queue):
+    for table in (
+        config.topics,
+        config.health,
+        config.state,
+        config.pipeline[0].window,
+        config.pipeline[0].queue,
+        config.pipeline[0].model,
+    ):
         assert table == type(table)()
     bare = config_options.BrokerConfig(url=config.broker.url)
     assert config.broker == bare

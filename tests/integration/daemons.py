@@ -20,6 +20,7 @@ def pipeline(
     source: str = 'fields = ["a", "b"]',
     window: str = "",
     queue: str = "",
+    model: str = "",
 ) -> str:
     """Return the TOML of one pipeline on the tiny package; each argument but the first two is a table's lines."""
     return f"""
@@ -36,6 +37,9 @@ topic = "{topic}"
 
 [pipeline.queue]
 {queue}
+
+[pipeline.model]
+{model}
 
 [pipeline.decision]
 kind = "value"

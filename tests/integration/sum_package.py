@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from edge_runtime.inference.ort import OrtEngine
 from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.package import archive, golden
-from edge_runtime.package.manifest import FORMAT, Golden, Manifest, Source, Tolerance, Variant
+from edge_runtime.package.manifest import FORMAT, Golden, Manifest, Needs, Provider, Source, Tolerance, Variant
 
 
 def write(path: Path, *, manifest_format: int = FORMAT, golden_error: float = 0.0) -> None:
@@ -38,6 +38,41 @@ def write(path: Path, *, manifest_format: int = FORMAT, golden_error: float = 0.
     )
     members = {variant.file: model, "golden.npz": golden.encode(inputs, {"fp32": outputs})}
     archive.write(path, msgspec.structs.replace(manifest, format=manifest_format), members)
+
+
+def write_variants(path: Path, **given: tuple[Needs, float]) -> None:
+    """Write the package with several variants of the same model.
+
+    Args:
+        path: The package.
+        given: Name of each variant -> what it needs, and an error added to its golden outputs.
+    """
+    write(path)
+    package = archive.read(path)
+    [plain] = package.manifest.variants
+    model = package.members[plain.file]
+    inputs = golden.inputs_of(plain, package.members["golden.npz"])
+    right = OrtEngine(model).run(inputs)
+    variants = tuple(
+        msgspec.structs.replace(plain, name=name, file=f"variants/{name}.onnx", needs=needs)
+        for name, (needs, _) in given.items()
+    )
+    outputs = {
+        name: {output: array + np.float32(error) for output, array in right.items()}
+        for name, (_, error) in given.items()
+    }
+    members = {variant.file: model for variant in variants}
+    manifest = msgspec.structs.replace(package.manifest, variants=variants)
+    archive.write(path, manifest, {**members, "golden.npz": golden.encode(inputs, outputs)})
+
+
+def move_to(path: Path, provider: Provider) -> None:
+    """Say of all the package's variants that they run on this provider."""
+    package = archive.read(path)
+    variants = tuple(msgspec.structs.replace(variant, provider=provider) for variant in package.manifest.variants)
+    manifest = msgspec.structs.replace(package.manifest, variants=variants)
+    kept = {variant.file for variant in variants} | {manifest.golden.file}
+    archive.write(path, manifest, {name: data for name, data in package.members.items() if name in kept})
 
 
 def _model() -> bytes:

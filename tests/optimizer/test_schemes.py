@@ -42,6 +42,13 @@ def test_the_symmetric_form_needs_tensorrt_and_data() -> None:
     assert "trt-s8s8" not in _names(JETSON, residual_convnet(), calibrated=False)
 
 
+def test_a_target_with_tensorrt_is_offered_both_of_its_forms() -> None:
+    """Those are float16 and symmetric int8, beside the forms for its processor; others get neither."""
+    both = {"trt-fp16", "trt-s8s8"}
+    assert both | {"cpu-fp16", "cpu-u8s8"} <= _names(JETSON, residual_convnet())
+    assert not both & _names(HALF, residual_convnet())
+
+
 def test_transformers_are_offered_matrix_forms() -> None:
     """Dynamic int8 for models made of matrix products, 4 bits where attention is and data can judge it."""
     assert {"cpu-dynamic-u8s8", "cpu-weights-4bit"} <= _names(PLAIN, ZOO["transformer_encoder"]())

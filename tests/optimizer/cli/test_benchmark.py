@@ -11,10 +11,35 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import TensorProto, helper
 
-from benchmarks.latency import Interval, verdict
+from benchmarks import exchange
+from benchmarks.latency import Interval, Plan, verdict
+from devices.places.local import LocalPlace
+from devices.places.place import Label
+from edge_runtime.errors import Refused, WrongUsage
+from edge_runtime.inference.ort import SessionSettings
 from optimizer.cli.main import main
+from optimizer.measure import load_subjects, measure_at
 
 QUICK = ["--rounds", "6"]
+
+
+class Emulated(LocalPlace):
+    """A place whose times mean nothing."""
+
+    label: Label = "emulated"
+
+
+class Hot(LocalPlace):
+    """A place that tells of a supply too weak."""
+
+    def get(self, name: str) -> bytes:
+        """Read a file; the conditions after the run tell of the fault."""
+        data = super().get(name)
+        if name != exchange.ANSWER:
+            return data
+        answer = json.loads(data)
+        answer["after"]["throttling"] = {"frozenset": ["under-voltage"]}
+        return json.dumps(answer).encode()
 
 
 def run(*arguments: str | Path) -> Result:
@@ -126,6 +151,30 @@ def test_too_few_rounds_are_wrong_usage(tmp_path: Path) -> None:
     result = run(tmp_path / "m.onnx", "--rounds", "5")
     assert result.exit_code == 2
     assert "x>=6" in result.output
+
+
+def test_a_place_is_measured_by_its_own_process(tmp_path: Path) -> None:
+    """--target local runs the packed runner: the same figures, its place, and the memory of each model."""
+    result = run(chain(tmp_path / "large.onnx", 40), chain(tmp_path / "small.onnx", 1), "--target", "local", *QUICK)
+    assert result.exit_code == 0, result.output
+    for words in ("large.onnx", "small.onnx", "measured at local", "cores", "peak memory of a process", " MB"):
+        assert words in result.output
+
+
+def test_an_emulated_place_is_not_timed(tmp_path: Path) -> None:
+    """The time that emulation takes says nothing about the board: refused, with the way out, before anything runs."""
+    subjects = load_subjects([chain(tmp_path / "m.onnx", 1)], SessionSettings(), {}, 1)
+    with pytest.raises(WrongUsage, match="ssh://") as caught:
+        measure_at(Emulated(), subjects, Plan(rounds=6))
+    assert caught.value.code == "E-BENCHMARK-EMULATED"
+
+
+def test_times_of_a_throttled_machine_are_refused(tmp_path: Path) -> None:
+    """The processor was held back meanwhile: no figures, and the error says by what."""
+    subjects = load_subjects([chain(tmp_path / "m.onnx", 1)], SessionSettings(), {}, 1)
+    with pytest.raises(Refused, match="under-voltage") as caught:
+        measure_at(Hot(), subjects, Plan(rounds=6))
+    assert caught.value.code == "E-BENCHMARK-THROTTLED"
 
 
 def test_real_models_are_timed(assets: Path) -> None:
