@@ -8,7 +8,7 @@ from devices import profile
 from devices.host import detect
 from devices.places.local import LocalPlace
 from devices.places.parse import parse
-from devices.places.place import Place
+from devices.places.place import OnLine, Place
 from devices.profile import Device
 from edge_runtime.errors import BadInput, EnvironmentFault
 
@@ -23,20 +23,21 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def find(target: str) -> Found:
+def find(target: str, progress: OnLine = lambda line: None) -> Found:
     """Return the place of a target: `local`, ``ssh://…``, ``emulated:PROFILE`` or the name of a profile.
 
     A profile of an aarch64 board is emulated; one of an x86-64 machine is this machine, with a note of how it differs.
+    `progress` gets a line for every step of setting an emulator up.
 
     Raises:
         BadInput: E-TARGET-UNKNOWN.
         EnvironmentFault: E-PLACE-NONE, this host cannot stand for that machine.
     """
     if target == profile.LOCAL or ":" in target:
-        return Found(parse(target))
+        return Found(parse(target, progress))
     device = _device(target)
     if device.isa == "aarch64":
-        return Found(parse(f"emulated:{target}"))
+        return Found(parse(f"emulated:{target}", progress))
     host = detect()
     if host.machine != device.isa:
         raise EnvironmentFault(

@@ -38,3 +38,9 @@ def test_the_continuous_check_has_mosquitto() -> None:
 def test_the_continuous_check_has_a_browser() -> None:
     """There, the report's page must be opened, not skipped."""
     assert shutil.which("chromium")
+
+
+@pytest.mark.skipif("CI" not in os.environ, reason="holds for the continuous check only (CI is not set)")
+def test_the_continuous_check_can_emulate_boards() -> None:
+    """There, the emulated boards must run, not be skipped: Debian's tools set them up, a C compiler counts."""
+    assert [name for name in ("apt-get", "dpkg", "gcc") if shutil.which(name) is None] == []

@@ -76,9 +76,13 @@ class LocalPlace:
         Raises:
             EnvironmentFault: E-PLACE-TIMEOUT, it took longer than `timeout` seconds; E-PLACE-FOLDER, it cannot start.
         """
+        return self._run([sys.executable, *arguments], on_line, timeout)
+
+    def _run(self, command: Sequence[str], on_line: OnLine, timeout: float | None) -> Finished:
+        """Run any command in the working folder."""
         try:
             process = subprocess.Popen(
-                [sys.executable, *arguments],
+                command,
                 cwd=self._file("."),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

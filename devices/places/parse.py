@@ -8,7 +8,7 @@ from pathlib import Path
 
 from devices import profile
 from devices.errors import WrongUsage
-from devices.places.place import Place
+from devices.places.place import OnLine, Place
 
 SSH_CONFIG = "EDGEOPT_SSH_CONFIG"
 _SSH = "ssh://"
@@ -28,11 +28,11 @@ _PASSWORD = re.compile(r"(?<=//)([^@/:]*):[^@/]*@")
 _PORTS = 65535
 
 
-def parse(text: str) -> Place:
+def parse(text: str, progress: OnLine = lambda line: None) -> Place:
     """Return the place that `local`, `ssh://user@host:port?python=path` or `emulated:board` names; not opened.
 
     Of an address over ssh only the host must be there. The environment variable EDGEOPT_SSH_CONFIG names an ssh
-    configuration to read instead of the user's own.
+    configuration to read instead of the user's own. `progress` gets a line for every step of setting an emulator up.
 
     Raises:
         WrongUsage: E-PLACE-UNKNOWN, it names none.
@@ -44,17 +44,17 @@ def parse(text: str) -> Place:
     if text.startswith(_SSH):
         return _ssh(text)
     if text.startswith(_EMULATED):
-        return _emulated(text)
+        return _emulated(text, progress)
     raise _unknown(text, "no place begins like that")
 
 
-def _emulated(text: str) -> Place:
+def _emulated(text: str, progress: OnLine) -> Place:
     from devices.places.emulated import EmulatedPlace  # noqa: PLC0415 - only what is asked for is loaded
 
     name = text.removeprefix(_EMULATED)
     if name == profile.LOCAL or name not in profile.names():
         raise _unknown(text, f"there is no board {name!r}")
-    return EmulatedPlace(profile.load(name))
+    return EmulatedPlace(profile.load(name), progress=progress)
 
 
 def _ssh(text: str) -> Place:

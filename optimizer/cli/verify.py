@@ -69,7 +69,7 @@ def verify(**given: Any) -> None:
     from optimizer.verify import verify as run
 
     options = Options(**given)
-    found = find(options.target)
+    found = find(options.target, lambda line: click.echo(line, err=True))
     package = archive.read(options.path)
     samples = _evaluation(package, options) if options.evaluation else None
     with shown_progress(Console(stderr=True)) as progress:

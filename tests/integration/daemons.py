@@ -72,13 +72,16 @@ class Daemon:
         config: The configuration file.
         log: Where its output goes; appended to.
         environment: Added to this process's environment.
+        command: What `edge-runtime` is.
     """
 
-    def __init__(self, config: Path, log: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, config: Path, log: Path, environment: dict[str, str] | None = None, command: Sequence[str] = COMMAND
+    ) -> None:
         self._log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*COMMAND, "run", config], stdout=output, stderr=output, env={**os.environ, **(environment or {})}
+                [*command, "run", config], stdout=output, stderr=output, env={**os.environ, **(environment or {})}
             )
 
     @property
@@ -126,10 +129,12 @@ class Site:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def start(self, config: Path, environment: dict[str, str] | None = None) -> Daemon:
+    def start(
+        self, config: Path, environment: dict[str, str] | None = None, command: Sequence[str] = COMMAND
+    ) -> Daemon:
         """Start a daemon; its log goes beside this folder, so that what it writes inside can be seen."""
         log = self.folder.parent / f"daemon-{len(self._daemons)}.log"
-        self._daemons.append(Daemon(config, log, environment))
+        self._daemons.append(Daemon(config, log, environment, command))
         return self._daemons[-1]
 
     def close(self) -> None:
