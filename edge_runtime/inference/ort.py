@@ -186,7 +186,7 @@ def _session_on_provider(model: bytes, settings: SessionSettings) -> tuple[onnxr
 
 
 def _nodes(session: onnxruntime.InferenceSession, settings: SessionSettings) -> dict[str, int] | None:
-    """Return the number of nodes by provider, None where it was not recorded; releases before 1.24 cannot."""
+    """Return the number of nodes by provider, None where it was not recorded; older releases cannot."""
     recorded = settings.provider != CPU or settings.config.get(_RECORD_NODES) == "1"
     if not recorded or not hasattr(session, "get_provider_graph_assignment_info"):
         return None
