@@ -9,7 +9,7 @@ from math import isfinite
 from benchmarks.latency import Interval, verdict
 from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
-from edge_runtime.package.manifest import Accuracy
+from edge_runtime.package.manifest import Accuracy, Label, Quantity
 from optimizer.evaluate import Budget, Judge
 from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Dynamic, Scheme
@@ -35,6 +35,7 @@ class Candidate:
         milliseconds: Median latency at batch 1 with its interval, None until timed.
         speedup: Against the user's own model in the same run.
         rejected: Why it is out, None while it is in.
+        quantity: What `speedup` is the ratio of; anything but time is a direction, never milliseconds.
     """
 
     name: str
@@ -48,6 +49,12 @@ class Candidate:
     milliseconds: Interval | None = None
     speedup: Interval | None = None
     rejected: str | None = None
+    quantity: Quantity = "time"
+
+    @property
+    def label(self) -> Label:
+        """Return how its speed-up came about."""
+        return label_of(self.quantity)
 
     @property
     def scheme(self) -> Scheme | None:
@@ -91,18 +98,37 @@ def judge(candidate: Candidate, by: Judge | None, budget: Budget) -> Candidate:
     return replace(judged, rejected=f"outside the budget of {budget}: {values}{upper} on {accuracy.samples} samples")
 
 
-def gate(candidate: Candidate) -> Candidate:
-    """Reject what does not gain what it is for: shown to be faster, or smaller and not shown to be slower."""
+def label_of(quantity: Quantity) -> Label:
+    """Return how a ratio of this quantity came about: only time is measured."""
+    return "measured" if quantity == "time" else "predicted"
+
+
+def gate(candidate: Candidate, where: str = "here") -> Candidate:
+    """Reject what does not gain what it is for: shown to be faster, or smaller and not shown to be slower.
+
+    Args:
+        candidate: A form with its speed-up.
+        where: The machine that the speed-up is of, in words after the verdict: ``here``, ``on a Cortex-A72``.
+    """
     speedup = candidate.speedup
     if candidate.rejected or speedup is None:
         return candidate
-    measured = f"{speedup.value:.2f} x ({speedup.low:.2f} to {speedup.high:.2f})"
-    if candidate.scheme is not None and candidate.scheme.smaller_only:
-        slower = verdict(speedup) == "slower"
-        return replace(candidate, rejected=f"slower than float32 here: {measured}") if slower else candidate
-    if verdict(speedup) == "faster":
+    found = verdict(speedup)
+    if found == "faster" or (candidate.scheme is not None and candidate.scheme.smaller_only and found != "slower"):
         return candidate
-    return replace(candidate, rejected=f"not shown to be faster than float32 here: {measured}")
+    return replace(candidate, rejected=_no_gain(candidate, speedup, where))
+
+
+def _no_gain(candidate: Candidate, speedup: Interval, where: str) -> str:
+    if candidate.quantity == "instructions":
+        words = "more instructions than" if speedup.value < 1 else "hardly fewer instructions than"
+        return f"{words} float32 {where} (predicted): {speedup.value:.2f} x"
+    if candidate.quantity == "formulas":
+        words = "slower than" if speedup.value < 1 else "nothing says that it is faster than"
+        return f"{words} float32 {where} (predicted): {speedup.value:.2f} x"
+    measured = f"{speedup.value:.2f} x ({speedup.low:.2f} to {speedup.high:.2f})"
+    smaller_only = candidate.scheme is not None and candidate.scheme.smaller_only
+    return f"{'slower than' if smaller_only else 'not shown to be faster than'} float32 {where}: {measured}"
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:

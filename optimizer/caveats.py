@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devices.profile import LOCAL
 from optimizer.account import Account
 from optimizer.candidates import Candidate
 from optimizer.load import LoadedModel
@@ -27,8 +26,6 @@ def caveats(model: LoadedModel, chosen: Candidate, account: Account, request: Re
             "int8 products saturate on this processor and onnxruntime's guard does not take this model: "
             "a processor with VNNI or an Arm board may answer differently"
         )
-    if request.target != LOCAL:
-        found.append(f"latency was measured here, not on {request.target}: measure there with edgeopt benchmark")
     return tuple(found)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from benchmarks.latency import Interval
-from devices import profile
 from edge_runtime.inference.engine import Feeds
 from optimizer.account import Account
 from optimizer.bases import observed
@@ -32,9 +31,10 @@ _REWRITTEN = "rewritten"
 
 @dataclass(frozen=True)
 class Means:
-    """What forms are made and timed with."""
+    """What forms are made and timed with; `kernels` is what the machine timed multiplies 8-bit numbers with."""
 
     stopwatch: Stopwatch
+    kernels: str
     cache: Cache
     workers: Workers
     progress: Progress
@@ -64,7 +64,8 @@ class Shop:
             feeds: A few samples whose outputs no rewrite may change.
         """
         simplified = simplify(self.own.data, feeds)
-        faster = speed_up(simplified.data, feeds, self._speedup, self.means.progress)
+        unit = self.means.stopwatch.unit
+        faster = speed_up(simplified.data, feeds, self._speedup, self.means.progress, unit=unit)
         account = Account(rewrites=(*simplified.steps, *faster.steps), simplified=simplified.data)
         forms = [self._float32("fp32-simplified", simplified)] if simplified.data != self.own.data else []
         forms += [self._float32("fp32-rewritten", faster)] if faster.data != simplified.data else []
@@ -82,9 +83,8 @@ class Shop:
     ) -> tuple[list[Candidate], Account]:
         """Add the static forms of every base, and what was found out about its layers."""
         shapes = {name: array.shape for name, array in self.terms.sample.items()}
-        kernels = profile.load(profile.LOCAL).int8_kernels  # where forms are timed, whatever they are for
         for base in bases:
-            costs = layer_costs(base.data, shapes, kernels)
+            costs = layer_costs(base.data, shapes, self.means.kernels)
             found = self._search(base, costs)
             forms = [*forms, *found.forms]
             account = replace(

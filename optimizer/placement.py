@@ -1,4 +1,4 @@
-"""Where int8 begins and ends: which layers stay float, found by measured milliseconds.
+"""Where int8 begins and ends: which layers stay float, found by measured milliseconds where there are any.
 
 Only one contiguous int8 region pays: every boundary between float and int8 costs a quantize, a transpose and a reorder
 of the whole tensor. Layers that gain least from int8 (large images, few channels) stand at the front, so the form
@@ -22,6 +22,7 @@ from optimizer.workbench import Base, Order, Workbench
 
 _PLAN = Plan(rounds=11)  # enough to rank forms; who is taken is timed again, longer, against float32
 _HEADS_WITH_TAIL = 2  # how many of the fastest heads are tried with the last layer in float as well
+_FEW = 4  # heads compared where each comparison is dear
 _NEAR = 4  # heads of up to this many layers are always tried: the model of costs is least sure about them
 
 
@@ -69,24 +70,25 @@ def layers_of(data: bytes) -> Layers:
     return Layers(tuple(order[place] for place in places), tuple(tuple(order[:place]) for place in places))
 
 
-def cut_positions(count: int, most: int, predicted: Sequence[float] = ()) -> Sequence[int]:
+def cut_positions(count: int, most: int, predicted: Sequence[float] = (), near: int = _NEAR) -> Sequence[int]:
     """Return how many of `count` layers to try as a float head.
 
     Args:
         count: Layers in all.
-        most: How many positions to return at most, at least `_NEAR` where there are as many.
+        most: How many positions to return at most, at least `near` where there are as many.
         predicted: Cost of the whole model for a head of 0, 1, … layers, where there is a model of costs: the cheapest
             heads are tried besides the first few. Without it the rest is spread evenly.
+        near: Heads of up to this many layers are always tried.
     """
     positions = list(range(1, count))
     if len(positions) <= most:
         return positions
-    near, rest = positions[:_NEAR], positions[_NEAR:]
-    room = most - len(near)
+    first, rest = positions[:near], positions[near:]
+    room = most - len(first)
     if len(predicted) == count:
-        return sorted([*near, *sorted(rest, key=lambda head: predicted[head])[:room]])
+        return sorted([*first, *sorted(rest, key=lambda head: predicted[head])[:room]])
     step = -(-len(rest) // room)
-    return near + rest[::step]
+    return first + rest[::step]
 
 
 def predicted_totals(layers: Layers, costs: Mapping[str, tuple[float, float]]) -> list[float]:
@@ -138,7 +140,8 @@ class PlacementSearch:
             progress: Called with (rounds done, rounds in all).
         """
         count = len(self._layers)
-        placements = [Placement(head, 0) for head in (0, *cut_positions(count, most, self._predicted))]
+        most, near = (most, _NEAR) if self._stopwatch.is_cheap else (min(most, _FEW), 0)
+        placements = [Placement(head, 0) for head in (0, *cut_positions(count, most, self._predicted, near))]
         timed = self._timed(placements, progress)
         by_speed = sorted(range(len(timed)), key=lambda index: -timed[index][1].speed)
         best = [placements[index] for index in by_speed[:_HEADS_WITH_TAIL]]
