@@ -77,6 +77,11 @@ class OrtEngine:
         return dict(zip(self._output_names, results, strict=True))
 
 
+def version() -> str:
+    """Return onnxruntime's version, by whichever of its distributions it is installed."""
+    return str(onnxruntime.__version__)
+
+
 def simplify_graph(model: bytes) -> bytes:
     """Return the model after onnxruntime's own basic rewrites: constants folded, batch norms merged, no-ops removed.
 
