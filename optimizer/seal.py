@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Array
+from edge_runtime.inference.ort import GUARD
 from edge_runtime.package import golden
 from edge_runtime.package.manifest import (
     FORMAT,
@@ -20,6 +21,7 @@ from edge_runtime.package.manifest import (
 from optimizer.candidates import Candidate
 from optimizer.load import LoadedModel
 from optimizer.request import Request
+from optimizer.saturation import needs_of_sums
 from optimizer.tools import versions
 
 GOLDEN_SAMPLES = 16
@@ -82,7 +84,12 @@ def _variant(choice: Choice, file: str, outputs: Mapping[str, Array]) -> Variant
         threads=chosen.settings.threads,
         accuracy=chosen.accuracy,
         latency=_latency(chosen, choice.machine),
+        needs=needs_of_sums(chosen.data, guarded=_is_guarded(chosen)),
     )
+
+
+def _is_guarded(chosen: Candidate) -> bool:
+    return chosen.settings.config.get(GUARD, "1") == "1" and chosen.engine().int8_is_exact
 
 
 def _latency(chosen: Candidate, machine: str) -> Latency | None:
