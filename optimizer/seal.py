@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from devices.profile import Device
 from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Array
+from edge_runtime.inference.ort import GUARD
 from edge_runtime.package import golden
 from edge_runtime.package.manifest import (
     FORMAT,
@@ -26,6 +27,7 @@ from optimizer.for_target import Job, Outcome
 from optimizer.load import LoadedModel
 from optimizer.reasons import reason
 from optimizer.request import Request
+from optimizer.saturation import needs_of_sums
 from optimizer.tools import versions
 
 GOLDEN_SAMPLES = 16
@@ -94,7 +96,8 @@ def _forms(job: Job, outcomes: Sequence[Outcome]) -> list[_Sealed]:
     found: list[_Sealed] = []
     for outcome in outcomes:
         evidence = () if outcome.evidence is None else (outcome.evidence,)
-        new = _Sealed(outcome.chosen, outcome.machine, outcome.target.device, evidence=evidence)
+        form = outcome.chosen
+        new = _Sealed(form, outcome.machine, outcome.target.device, _needs_of(form), evidence)
         same = next((place for place, one in enumerate(found) if _is_same(one.form, new.form)), None)
         if same is not None:
             found[same] = replace(found[same], evidence=(*found[same].evidence, *evidence))
@@ -104,7 +107,7 @@ def _forms(job: Job, outcomes: Sequence[Outcome]) -> list[_Sealed]:
             new = replace(new, form=replace(new.form, name=f"{new.form.name}-{suffix}"))
         found.append(new)
     if len(found) > 1:
-        found = [replace(one, needs=_needs(one.device)) for one in sorted(found, key=_particular)]
+        found = [replace(one, needs=_needs_beside_others(one)) for one in sorted(found, key=_particular)]
     own = outcomes[0].candidates[0]
     runs_anywhere = any(one.needs == _ANYWHERE for one in found)
     is_in = any(_is_same(one.form, own) and one.needs == _ANYWHERE for one in found)
@@ -125,10 +128,19 @@ def _particular(one: _Sealed) -> int:
     return order.index(kernels) if kernels in order else len(order)
 
 
-def _needs(device: Device | None) -> Needs:
-    if device is None:
-        return _ANYWHERE
-    return Needs(isa=(device.isa,), features=_KERNELS.get(device.int8_kernels, ()))
+def _needs_of(form: Candidate) -> Needs:
+    """Return where a form computes right, whatever it was built for."""
+    is_guarded = form.settings.config.get(GUARD, "1") == "1" and form.engine().int8_is_exact
+    return needs_of_sums(form.data, guarded=is_guarded)
+
+
+def _needs_beside_others(one: _Sealed) -> Needs:
+    """Return what tells a form's target from those of the other forms; where it computes right still holds."""
+    if one.device is None:
+        return one.needs
+    kernels = _KERNELS.get(one.device.int8_kernels, ())
+    right = tuple(word for word in kernels if word in one.needs.features) if one.needs.features else kernels
+    return Needs(isa=(one.device.isa,), features=right or one.needs.features)
 
 
 def _reasons(job: Job, outcomes: Sequence[Outcome]) -> Iterator[str]:
