@@ -89,7 +89,7 @@ class InstructionCounter(Elsewhere):
 
     def _take(self, running: Sequence[Candidate], plan: Plan, progress: Ticks) -> Comparison:
         """Count the forms' instructions; `timings` are millions of them."""
-        from benchmarks.instructions import count  # noqa: PLC0415
+        from benchmarks.instructions.count import count  # noqa: PLC0415
 
         counted = count(self.place, forms_of(running), self.sample)
         millions = [counted[candidate.name].total / 1e6 for candidate in running]

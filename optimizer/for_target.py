@@ -9,6 +9,7 @@ from functools import partial
 
 from benchmarks.inputs import synthetic_feeds
 from devices.host import detect
+from devices.places.emulated import EmulatedPlace
 from devices.profile import LOCAL, load
 from edge_runtime.errors import BudgetNotMet, EnvironmentFault, Refused
 from edge_runtime.inference.batch import batch_size_of
@@ -129,7 +130,7 @@ def _timekeeper(target: Target, job: Job) -> tuple[Stopwatch, tuple[str, ...]]:
     if target.is_remote and target.place is not None:
         return RemoteStopwatch(sample, target.machine, tools, cache, place=target.place), ()
     why = "its processor is none that is emulated"
-    if target.place is not None:
+    if isinstance(target.place, EmulatedPlace):
         machine = f"{device.title}, instructions of an emulated {device.emulator_cpu}"
         counter = InstructionCounter(sample, machine, tools, cache, place=target.place)
         try:

@@ -50,7 +50,7 @@ class _Sealed:
 
     form: Candidate
     machine: str
-    device: Device | None
+    devices: tuple[Device, ...] = ()
     needs: Needs = _ANYWHERE
     evidence: tuple[Evidence, ...] = ()
 
@@ -97,10 +97,12 @@ def _forms(job: Job, outcomes: Sequence[Outcome]) -> list[_Sealed]:
     for outcome in outcomes:
         evidence = () if outcome.evidence is None else (outcome.evidence,)
         form = outcome.chosen
-        new = _Sealed(form, outcome.machine, outcome.target.device, _needs_of(form), evidence)
+        new = _Sealed(form, outcome.machine, (outcome.target.device,), _needs_of(form), evidence)
         same = next((place for place, one in enumerate(found) if _is_same(one.form, new.form)), None)
         if same is not None:
-            found[same] = replace(found[same], evidence=(*found[same].evidence, *evidence))
+            one = found[same]
+            devices = (*one.devices, outcome.target.device)
+            found[same] = replace(one, devices=devices, evidence=(*one.evidence, *evidence))
             continue
         if new.form.name in {one.form.name for one in found}:
             suffix = re.sub(r"[^a-z0-9]+", "-", outcome.target.name.lower()).strip("-")
@@ -109,11 +111,11 @@ def _forms(job: Job, outcomes: Sequence[Outcome]) -> list[_Sealed]:
     if len(found) > 1:
         found = [replace(one, needs=_needs_beside_others(one)) for one in sorted(found, key=_particular)]
     own = outcomes[0].candidates[0]
-    runs_anywhere = any(one.needs == _ANYWHERE for one in found)
-    is_in = any(_is_same(one.form, own) and one.needs == _ANYWHERE for one in found)
-    if not is_in and (job.request.also_float32 or not runs_anywhere):
-        found = [one for one in found if not _is_same(one.form, own)]
-        found.append(_Sealed(own, outcomes[0].machine, None))
+    if _is_same(found[-1].form, own):
+        found[-1] = replace(found[-1], needs=_ANYWHERE)
+    is_in = any(_is_same(one.form, own) for one in found)
+    if not is_in and (job.request.also_float32 or all(one.needs != _ANYWHERE for one in found)):
+        found.append(_Sealed(own, outcomes[0].machine))
     return found
 
 
@@ -122,10 +124,9 @@ def _is_same(one: Candidate, other: Candidate) -> bool:
 
 
 def _particular(one: _Sealed) -> int:
-    """Return the place of a form's target among those that a device may fit, the most particular first."""
+    """Return the place of a form among those that a device may fit, the most particular first."""
     order = list(_KERNELS)
-    kernels = one.device.int8_kernels if one.device else ""
-    return order.index(kernels) if kernels in order else len(order)
+    return max(order.index(each.int8_kernels) if each.int8_kernels in order else len(order) for each in one.devices)
 
 
 def _needs_of(form: Candidate) -> Needs:
@@ -135,12 +136,10 @@ def _needs_of(form: Candidate) -> Needs:
 
 
 def _needs_beside_others(one: _Sealed) -> Needs:
-    """Return what tells a form's target from those of the other forms; where it computes right still holds."""
-    if one.device is None:
-        return one.needs
-    kernels = _KERNELS.get(one.device.int8_kernels, ())
+    """Return what tells a form's targets from those of the other forms; where it computes right still holds."""
+    kernels = tuple(dict.fromkeys(word for each in one.devices for word in _KERNELS.get(each.int8_kernels, ())))
     right = tuple(word for word in kernels if word in one.needs.features) if one.needs.features else kernels
-    return Needs(isa=(one.device.isa,), features=right or one.needs.features)
+    return Needs(isa=tuple(sorted({each.isa for each in one.devices})), features=right or one.needs.features)
 
 
 def _reasons(job: Job, outcomes: Sequence[Outcome]) -> Iterator[str]:
