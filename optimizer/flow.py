@@ -41,7 +41,7 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
         EnvironmentFault: E-EXECUTOR-LOST; of a target over ssh E-PLACE-… or E-TARGET-THROTTLED.
         Refused: E-TARGET-DISAGREES, a target computes something else, whatever the form.
     """
-    targets = all_of(request.targets)
+    targets = all_of(request.targets, progress)
     findings = lint(model.data, request.calibration, request.evaluation)
     cache = Cache(request.cache)
     pin(cache, request.measurements)

@@ -10,6 +10,7 @@ from devices.profile import LOCAL, Device
 
 if TYPE_CHECKING:
     from devices.places.place import Place
+    from optimizer.search import Progress
 
 SSH, EMULATED = "ssh://", "emulated:"
 
@@ -45,8 +46,12 @@ class Target:
         return f"on {self.name}" if self.is_remote else f"on a {self.device.core or self.device.title}"
 
 
-def find(text: str) -> Target:
+def find(text: str, progress: Progress) -> Target:
     """Return the target a user wrote: ``local``, a profile's name, ``emulated:NAME`` or ``ssh://user@host[:port]``.
+
+    Args:
+        text: What the user wrote.
+        progress: Told what an emulator does to set itself up, when it is used.
 
     Raises:
         BadInput: E-TARGET-UNKNOWN, E-PROFILE-…; E-PLACE-…, there can be no such place.
@@ -57,17 +62,17 @@ def find(text: str) -> Target:
     name = text.removeprefix(EMULATED)
     device = profile.load(name)
     if text.startswith(EMULATED):
-        return Target(name, device, place=_emulated(device))
+        return Target(name, device, place=_emulated(device, progress))
     here = profile.load(LOCAL)
     if name == LOCAL or (device.isa, device.int8_kernels) == (here.isa, here.int8_kernels):
         return Target(name, device, is_here=True)
-    return Target(name, device, place=_emulated(device) if device.emulator_cpu else None)
+    return Target(name, device, place=_emulated(device, progress) if device.emulator_cpu else None)
 
 
-def all_of(names: tuple[str, ...]) -> tuple[Target, ...]:
+def all_of(names: tuple[str, ...], progress: Progress) -> tuple[Target, ...]:
     """Return the targets, each once, in the order they were named; see `find` for errors."""
-    found = {target.name: target for target in map(find, dict.fromkeys(names))}
-    return tuple(found.values())
+    found = [find(name, progress) for name in dict.fromkeys(names)]
+    return tuple({target.name: target for target in found}.values())
 
 
 def _remote(text: str) -> Target:
@@ -80,7 +85,8 @@ def _remote(text: str) -> Target:
     return Target(place.name, device, place=place, machine=str(machine))
 
 
-def _emulated(device: Device) -> Place:
+def _emulated(device: Device, progress: Progress) -> Place:
     from devices.places.emulated import EmulatedPlace  # noqa: PLC0415
 
-    return EmulatedPlace(device)
+    # Set up when it is first used; a line is a stage of its own, of which nobody knows how far it is.
+    return EmulatedPlace(device, progress=lambda line: progress(f"{device.name}: {line}", 0, 1))
