@@ -47,7 +47,10 @@ def int8_missing(candidates: Sequence[Candidate], nothing: str | None, request: 
 
 
 def _other_than_allowing_more(candidates: Sequence[Candidate]) -> str:
-    if any(candidate.scheme is not None and candidate.speedup is not None for candidate in candidates):
+    timed = [candidate for candidate in candidates if candidate.scheme is not None and candidate.speedup is not None]
+    if any(candidate.quantity != "time" for candidate in timed):
+        return "the budget is met, int8 is just not predicted to gain anything: measure on the board, --target ssh://…"
+    if timed:
         return "the budget is met, int8 is just not faster on this machine: measure on one with VNNI or an Arm board"
     return "allow more with --max-drop, give more calibration data"
 

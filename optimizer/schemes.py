@@ -141,9 +141,15 @@ def _against_static(device: Device, calibrated: bool) -> Iterator[str]:
 
 def _against_symmetric(device: Device, calibrated: bool) -> Iterator[str]:
     if not device.tensorrt:
-        yield f"{device.title} has no TensorRT, and CPU kernels leave much of this form in float"
+        yield f"{device.title} has no TensorRT, and CPU kernels leave much of this form in float{_counted(device)}"
     if not calibrated:
         yield "it needs calibration data for the ranges of activations"
+
+
+def _counted(device: Device) -> str:
+    """Return what counting instructions of a mobile network showed on processors like a device's."""
+    ratios = {"asimd": "1.09 against 1.51", "asimddp": "1.87 against 2.82"}.get(device.int8_kernels)
+    return f" ({ratios} times fewer instructions than float32 for one mobile network, predicted)" if ratios else ""
 
 
 def _against_dynamic(device: Device, model: LoadedModel) -> Iterator[str]:

@@ -219,14 +219,6 @@ def test_evaluation_alone_never_calibrates(tmp_path: Path) -> None:
     assert "cpu-u8s8" not in {candidate.name for candidate in result.candidates}
 
 
-def test_another_target_is_not_called_measured_there(tmp_path: Path) -> None:
-    """Latency measured here is said to be measured here."""
-    model = load_model(_save(tmp_path / "net.onnx", residual_convnet()))
-    result = optimize(model, Request(_small_data(), target="raspberry-pi-4", plan=QUICK))
-    assert result.manifest.target == "raspberry-pi-4"
-    assert any("not on raspberry-pi-4" in warning for warning in result.warnings)
-
-
 def test_the_users_file_and_folder_stay_as_they_were(tmp_path: Path) -> None:
     """Nothing is written beside the model: no inferred copy, no temporary file."""
     path = _save(tmp_path / "net.onnx", residual_convnet())
