@@ -12,8 +12,8 @@ from devices import profile
 from devices.host import detect
 from edge_runtime.errors import BadInput, BudgetNotMet
 from edge_runtime.inference.batch import batch_size_of
-from edge_runtime.inference.engine import Array
-from edge_runtime.inference.ort import OrtEngine, SessionSettings
+from edge_runtime.inference.engine import Array, Engine
+from edge_runtime.inference.ort import SessionSettings
 from optimizer.account import Account
 from optimizer.audit import audit
 from optimizer.budget import nearest_budget
@@ -136,7 +136,7 @@ def _device(name: str) -> profile.Device:
         raise BadInput("E-TARGET-UNKNOWN", f"there is no target {name}", f"use one of: {known}") from error
 
 
-def _samples(engine: OrtEngine, request: Request, count: int) -> dict[str, Array]:
+def _samples(engine: Engine, request: Request, count: int) -> dict[str, Array]:
     """Return a few of the user's samples, or noise of the right shape where he gave none."""
     data = request.evaluation or request.calibration
     if data is not None:
@@ -144,7 +144,7 @@ def _samples(engine: OrtEngine, request: Request, count: int) -> dict[str, Array
     return synthetic_feeds(engine, request.shapes)
 
 
-def _judge(engine: OrtEngine, request: Request) -> Judge | None:
+def _judge(engine: Engine, request: Request) -> Judge | None:
     data = request.evaluation or request.calibration
     return Judge.of(engine, request.metric, data, request.output, request.confidence) if data is not None else None
 

@@ -9,11 +9,13 @@ from functools import partial
 from benchmarks.latency import Interval
 from devices import profile
 from edge_runtime.inference.engine import Feeds
+from edge_runtime.inference.engines import DEFAULT
 from optimizer.account import Account
 from optimizer.bases import observed
 from optimizer.cache import Cache
 from optimizer.candidates import Candidate, judge
 from optimizer.cost import layer_costs
+from optimizer.engine_forms import EngineForms, only, wanted_engines
 from optimizer.executor import Workers
 from optimizer.placement import PlacementSearch
 from optimizer.recipe import Recipe
@@ -57,12 +59,21 @@ class Shop:
     means: Means
 
     def forms(self, schemes: Sequence[Scheme], feeds: Feeds) -> tuple[list[Candidate], Account]:
-        """Return judged forms, and how they came about.
+        """Return judged forms, in every engine that is asked for, and how they came about.
 
         Args:
             schemes: Those that the target allows.
             feeds: A few samples whose outputs no rewrite may change.
         """
+        wanted, notes = wanted_engines(self.request)
+        forms, account = self._forms(schemes, feeds)
+        more: list[Candidate] = []
+        for name in wanted:
+            more += EngineForms(self, name).of([self.own, *forms], account)
+        return [*only(self.request.engine, forms), *more], replace(account, notes=notes)
+
+    def _forms(self, schemes: Sequence[Scheme], feeds: Feeds) -> tuple[list[Candidate], Account]:
+        """Return the forms in onnxruntime."""
         simplified = simplify(self.own.data, feeds)
         faster = speed_up(simplified.data, feeds, self._speedup, self.means.progress)
         account = Account(rewrites=(*simplified.steps, *faster.steps), simplified=simplified.data)
@@ -72,7 +83,7 @@ class Shop:
         if faster.data != simplified.data:
             bases.append(self._base(_REWRITTEN, faster.data))
         for base in bases:
-            forms += self._bench(base).judged(list(_orders(base, schemes)))
+            forms += self.bench(base).judged(list(_orders(base, schemes)))
         if Int8Static() not in schemes or self.terms.by is None:
             return forms, account
         return self._searched(bases, forms, account)
@@ -97,7 +108,7 @@ class Shop:
         return forms, account
 
     def _search(self, base: Base, costs: dict[str, tuple[float, float]]) -> Found:
-        bench = self._bench(base)
+        bench = self.bench(base)
         placements = PlacementSearch(bench, self.means.stopwatch, self.own, costs, self.request.method)
         return StaticSearch(bench, placements, costs, self.means.progress).run(self.request.effort)
 
@@ -105,8 +116,10 @@ class Shop:
         base = Base(label, data, calibration=self.request.calibration, memory=self.request.memory)
         return observed(base, self.means.cache, partial(self.means.progress, "observing activations"))
 
-    def _bench(self, base: Base) -> Workbench:
-        return Workbench(base, self.terms, self.means.cache, self.means.workers, conditions())
+    def bench(self, base: Base, engine: str = DEFAULT) -> Workbench:
+        """Return who makes the forms of a base, and judges them in an engine."""
+        terms = replace(self.terms, engine_name=engine)
+        return Workbench(base, terms, self.means.cache, self.means.workers, conditions())
 
     def _speedup(self, before: bytes, after: bytes) -> Interval:
         old, new = (replace(self.own, name=name, data=one) for name, one in (("before", before), ("after", after)))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edge_runtime.inference import engines
 from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Array
 from edge_runtime.package import golden
 from edge_runtime.package.manifest import (
     FORMAT,
+    Evidence,
     Golden,
     Latency,
     Manifest,
@@ -63,7 +65,7 @@ def seal(
         golden=Golden(_GOLDEN_FILE, samples=len(next(iter(inputs.values()))), synthetic=request.samples is None),
         chosen_because=choice.reason,
         rejected=tuple(Rejected(lost.name, lost.rejected) for lost in choice.candidates if lost.rejected),
-        source=_source(model, request),
+        source=_source(model, request, chosen),
         decision=request.identity.decision,
     )
     return manifest, {file: chosen.data, _GOLDEN_FILE: golden.encode(inputs, {chosen.name: outputs})}
@@ -82,6 +84,8 @@ def _variant(choice: Choice, file: str, outputs: Mapping[str, Array]) -> Variant
         threads=chosen.settings.threads,
         accuracy=chosen.accuracy,
         latency=_latency(chosen, choice.machine),
+        engine=chosen.engine_name,
+        evidence=_evidence(chosen, choice.machine, len(next(iter(outputs.values())))),
     )
 
 
@@ -99,11 +103,21 @@ def _latency(chosen: Candidate, machine: str) -> Latency | None:
     )
 
 
-def _source(model: LoadedModel, request: Request) -> Source:
+def _evidence(chosen: Candidate, machine: str, samples: int) -> tuple[Evidence, ...]:
+    """Return what held another engine's outputs against onnxruntime's of the same file, on the golden samples."""
+    if not chosen.is_elsewhere:
+        return ()
+    executed = f"{chosen.engine_name} {engines.version_of(chosen.engine_name)}"
+    value = chosen.accuracy.value if chosen.accuracy else None
+    agreement = chosen.agreement
+    return (Evidence("local", "measured", machine, executed, samples, agreement is None, agreement, value),)
+
+
+def _source(model: LoadedModel, request: Request, chosen: Candidate) -> Source:
     return Source(
         model=model.path.name,
         model_sha256=model.sha256,
         calibration_sha256=request.calibration.sha256 if request.calibration else None,
         evaluation_sha256=request.evaluation.sha256 if request.evaluation else None,
-        tools=versions(),
+        tools=versions(chosen.engine_name),
     )

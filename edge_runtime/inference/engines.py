@@ -10,10 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import onnxruntime
-
 from edge_runtime.errors import BadInput
-from edge_runtime.inference import openvino
+from edge_runtime.inference import openvino, ort
 from edge_runtime.inference.engine import Engine
 from edge_runtime.inference.openvino import OpenVinoEngine
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
@@ -43,7 +41,7 @@ class Kind:
 
 
 ENGINES: dict[str, Kind] = {
-    DEFAULT: Kind("onnxruntime", OrtEngine, lambda: str(onnxruntime.__version__), "onnxruntime", "pip install edgeopt"),
+    DEFAULT: Kind("onnxruntime", OrtEngine, ort.version, "onnxruntime", "pip install edgeopt"),
     "openvino": Kind("OpenVINO", OpenVinoEngine, openvino.version, "openvino", openvino.INSTALL),
 }
 

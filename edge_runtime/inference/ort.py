@@ -77,6 +77,11 @@ class OrtEngine:
         return dict(zip(self._output_names, results, strict=True))
 
 
+def version() -> str:
+    """Return onnxruntime's release, such as ``1.32.0``."""
+    return str(onnxruntime.__version__)
+
+
 def simplify_graph(model: bytes) -> bytes:
     """Return the model after onnxruntime's own basic rewrites: constants folded, batch norms merged, no-ops removed.
 
