@@ -17,8 +17,9 @@ from edge_runtime.inference.engine import Array, SampleFeeds
 from edge_runtime.inference.engines import DEFAULT, ENGINES
 from optimizer.account import Account
 from optimizer.candidates import Candidate, judge
-from optimizer.placement import Placement, PlacementSearch, renamed
+from optimizer.placement import Placement, PlacementSearch, renamed, static_recipe
 from optimizer.request import Request
+from optimizer.schemes import Int8Static
 from optimizer.search import StaticSearch
 from optimizer.workbench import Base, Order
 
@@ -79,8 +80,9 @@ class EngineForms:
         terms = self.shop.terms
         floats = [self._moved(form) for form in forms if form.scheme is None and not form.rejected]
         found = [judge(self.agreeing(form), terms.by, terms.budget) for form in floats]
-        for base in account.bases.values():
-            found += self._static(base, account)
+        statics = [form.scheme for form in forms if isinstance(form.scheme, Int8Static)]
+        for base in account.bases.values() if statics else ():
+            found += self._static(base, statics[0], account)
         return found
 
     def agreeing(self, form: Candidate) -> Candidate:
@@ -117,11 +119,12 @@ class EngineForms:
             form, name=name, precision=precision, settings=settings, engine_name=self.engine, accuracy=None, noise=None
         )
 
-    def _static(self, base: Base, account: Account) -> list[Candidate]:
+    def _static(self, base: Base, static: Int8Static, account: Account) -> list[Candidate]:
         """Return the fully quantized form, which an engine that fuses whatever is quantized likes best, and repairs."""
         shop, means = self.shop, self.shop.means
         bench = shop.bench(base, self.engine)
-        placements = _EnginePlacements(bench, means.stopwatch, shop.own, account.costs, shop.request.method)
+        recipe = static_recipe(static, shop.request.method, base.data)
+        placements = _EnginePlacements(bench, means.stopwatch, shop.own, account.costs, recipe)
         placements.called = (self.engine, self._words())
         (full,) = bench.built([placements.order(Placement(0, 0))])
         checked = self.agreeing(full)

@@ -15,11 +15,11 @@ from edge_runtime.inference.batch import batch_size_of
 from edge_runtime.inference.engine import Array, Engine
 from edge_runtime.inference.ort import SessionSettings
 from optimizer.account import Account
-from optimizer.audit import audit
 from optimizer.budget import nearest_budget
 from optimizer.cache import Cache
 from optimizer.candidates import Candidate, choose, gate, judge
 from optimizer.caveats import caveats
+from optimizer.engine_audit import audited
 from optimizer.evaluate import Judge
 from optimizer.executor import opened
 from optimizer.forms import Means, Shop
@@ -98,7 +98,7 @@ def _sealed(model: LoadedModel, choice: Choice, terms: Terms, account: Account, 
             chosen=chosen,
             candidates=tuple(choice.candidates),
             original_bytes=model.file_bytes,
-            executed=audit(chosen.data, chosen.settings, {name: array.shape for name, array in terms.sample.items()}),
+            executed=audited(chosen, {name: array.shape for name, array in terms.sample.items()}),
             warnings=(*caveats(model, chosen, account, request), *(by.doubts() if by else ())),
             evidence=evidence_of(model, request, account, chosen, by.reference_value if by else None),
         )

@@ -17,7 +17,7 @@ from optimizer.candidates import Candidate, judge
 from optimizer.cost import layer_costs
 from optimizer.engine_forms import EngineForms, only, wanted_engines
 from optimizer.executor import Workers
-from optimizer.placement import PlacementSearch
+from optimizer.placement import PlacementSearch, static_recipe
 from optimizer.recipe import Recipe
 from optimizer.request import Request
 from optimizer.schemes import Int8Static, Scheme
@@ -84,19 +84,20 @@ class Shop:
             bases.append(self._base(_REWRITTEN, faster.data))
         for base in bases:
             forms += self.bench(base).judged(list(_orders(base, schemes)))
-        if Int8Static() not in schemes or self.terms.by is None:
+        static = next((scheme for scheme in schemes if isinstance(scheme, Int8Static)), None)
+        if static is None or self.terms.by is None:
             return forms, account
-        return self._searched(bases, forms, account)
+        return self._searched(static, bases, forms, account)
 
     def _searched(
-        self, bases: Sequence[Base], forms: list[Candidate], account: Account
+        self, static: Int8Static, bases: Sequence[Base], forms: list[Candidate], account: Account
     ) -> tuple[list[Candidate], Account]:
         """Add the static forms of every base, and what was found out about its layers."""
         shapes = {name: array.shape for name, array in self.terms.sample.items()}
         kernels = profile.load(profile.LOCAL).int8_kernels  # where forms are timed, whatever they are for
         for base in bases:
             costs = layer_costs(base.data, shapes, kernels)
-            found = self._search(base, costs)
+            found = self._search(base, costs, static)
             forms = [*forms, *found.forms]
             account = replace(
                 account,
@@ -107,9 +108,10 @@ class Shop:
             )
         return forms, account
 
-    def _search(self, base: Base, costs: dict[str, tuple[float, float]]) -> Found:
+    def _search(self, base: Base, costs: dict[str, tuple[float, float]], static: Int8Static) -> Found:
         bench = self.bench(base)
-        placements = PlacementSearch(bench, self.means.stopwatch, self.own, costs, self.request.method)
+        recipe = static_recipe(static, self.request.method, base.data)
+        placements = PlacementSearch(bench, self.means.stopwatch, self.own, costs, recipe)
         return StaticSearch(bench, placements, costs, self.means.progress).run(self.request.effort)
 
     def _base(self, label: str, data: bytes) -> Base:

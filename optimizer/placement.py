@@ -16,10 +16,11 @@ from benchmarks.latency import Plan
 from optimizer.candidates import Candidate
 from optimizer.graph import float_weights
 from optimizer.recipe import Recipe
-from optimizer.schemes import Int8Static
+from optimizer.schemes import SAFE, Int8Static
 from optimizer.stopwatch import Stopwatch
 from optimizer.workbench import Base, Order, Workbench
 
+PLAIN = Recipe(Int8Static())
 _PLAN = Plan(rounds=11)  # enough to rank forms; who is taken is timed again, longer, against float32
 _HEADS_WITH_TAIL = 2  # how many of the fastest heads are tried with the last layer in float as well
 _NEAR = 4  # heads of up to this many layers are always tried: the model of costs is least sure about them
@@ -110,7 +111,7 @@ class PlacementSearch:
         stopwatch: Times them.
         original: The user's own model, the reference of all times.
         costs: Predicted cost of each layer in float32 and int8, where known.
-        method: How ranges are read.
+        recipe: How forms are made, but for what stays float.
     """
 
     def __init__(
@@ -119,16 +120,16 @@ class PlacementSearch:
         stopwatch: Stopwatch,
         original: Candidate,
         costs: Mapping[str, tuple[float, float]],
-        method: str = "auto",
+        recipe: Recipe = PLAIN,
     ) -> None:
-        self._bench, self._stopwatch, self._original, self._method = bench, stopwatch, original, method
+        self._bench, self._stopwatch, self._original, self._recipe = bench, stopwatch, original, recipe
         self._layers = layers_of(bench.base.data)
         self._predicted = predicted_totals(self._layers, costs)
 
     def order(self, placement: Placement) -> Order:
         """Return how a form with this placement is made."""
-        order = static_order(self._bench.base, placement.keep_float(self._layers), placement.suffix(self._layers))
-        return replace(order, recipe=replace(order.recipe, method=self._method))
+        kept, suffix = placement.keep_float(self._layers), placement.suffix(self._layers)
+        return static_order(self._bench.base, kept, suffix, self._recipe)
 
     def ranked(self, most: int, progress: Callable[[int, int], None]) -> list[tuple[Order, Candidate]]:
         """Return the fully quantized form and those that ran faster than it, fastest first, built and timed.
@@ -155,13 +156,29 @@ class PlacementSearch:
         return list(zip(orders, timed, strict=True))
 
 
-def static_order(base: Base, keep_float: Sequence[str], suffix: str) -> Order:
+def static_recipe(scheme: Int8Static, method: str, data: bytes) -> Recipe:
+    """Return how the static forms of a model are made, but for what stays float."""
+    return Recipe(scheme, method, reduced=layers_of(data).names if scheme == SAFE else ())
+
+
+def static_order(base: Base, keep_float: Sequence[str], suffix: str, recipe: Recipe = PLAIN) -> Order:
     """Return how the static int8 form of a base is made whose given nodes stay float32, the protected ones besides."""
-    scheme = Int8Static()
+    scheme = recipe.scheme
     kept = tuple(dict.fromkeys([*keep_float, *base.protected]))
     words = f"; operators kept in float32: {len(kept)}" if kept else ""
     label = f"-{base.label}" if base.label else ""
-    return Order(f"{scheme.name}{label}{suffix}", f"{scheme.precision}{words}", Recipe(scheme, keep_float=kept))
+    made = replace(recipe, keep_float=kept)
+    return Order(f"{scheme.name}{label}{suffix}", f"{scheme.precision}{words}", made)
+
+
+def guarded(order: Order) -> Order:
+    """Return the same form with weights of full range, for which x86 without VNNI needs onnxruntime's guard."""
+    safe, plain = order.recipe.scheme, PLAIN.scheme
+    return Order(
+        order.name.replace(safe.name, plain.name, 1),
+        order.precision.replace(safe.precision, plain.precision, 1),
+        replace(order.recipe, scheme=plain, reduced=()),
+    )
 
 
 def renamed(order: Order, suffix: str, words: str, **changes: object) -> Order:

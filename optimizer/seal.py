@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edge_runtime.inference import engines
 from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Array
+from edge_runtime.inference.ort import GUARD, OrtEngine
 from edge_runtime.package import golden
 from edge_runtime.package.manifest import (
     FORMAT,
@@ -22,6 +23,7 @@ from edge_runtime.package.manifest import (
 from optimizer.candidates import Candidate
 from optimizer.load import LoadedModel
 from optimizer.request import Request
+from optimizer.saturation import needs_of_sums
 from optimizer.tools import versions
 
 GOLDEN_SAMPLES = 16
@@ -86,7 +88,13 @@ def _variant(choice: Choice, file: str, outputs: Mapping[str, Array]) -> Variant
         latency=_latency(chosen, choice.machine),
         engine=chosen.engine_name,
         evidence=_evidence(chosen, choice.machine, len(next(iter(outputs.values())))),
+        needs=needs_of_sums(chosen.data, guarded=_is_guarded(chosen)),
     )
+
+
+def _is_guarded(chosen: Candidate) -> bool:
+    engine = chosen.engine()  # other engines than onnxruntime have no guard
+    return isinstance(engine, OrtEngine) and chosen.settings.config.get(GUARD, "1") == "1" and engine.int8_is_exact
 
 
 def _latency(chosen: Candidate, machine: str) -> Latency | None:

@@ -10,10 +10,11 @@ from functools import cached_property
 import msgspec
 import onnx
 
+from devices.host import int8_dot_products_saturate
 from edge_runtime.errors import BadInput
 from edge_runtime.inference import engines
 from edge_runtime.inference.engine import Feeds
-from edge_runtime.inference.ort import SessionSettings
+from edge_runtime.inference.ort import GUARD, SessionSettings
 from edge_runtime.package.manifest import Accuracy
 from optimizer.cache import Cache, Parts
 from optimizer.calibrate.histogram import Histogram
@@ -27,6 +28,7 @@ from optimizer.executor import Ticks, Workers, silent
 from optimizer.quantize import quantize, tensors_to_observe
 from optimizer.quantizers.fitted import fitted
 from optimizer.recipe import Recipe
+from optimizer.saturation import saturating_layers
 
 _CORRECTION_SAMPLES = 128  # with 32, equalization was seen to do harm
 
@@ -172,6 +174,10 @@ def build(common: tuple[Base, Terms], order: Order) -> Candidate:
         return replace(empty, rejected=f"cannot be made: {error.message}")
     if candidate.data == base.data:
         return replace(empty, rejected="nothing in the model takes this form")
+    unguarded = candidate.settings.config.get(GUARD) == "0" or (candidate.is_elsewhere and int8_dot_products_saturate())
+    if unguarded and (left := saturating_layers(candidate.data)):
+        layers = ", ".join(one.layer for one in left)
+        return replace(empty, rejected=f"cannot be served without the guard: sums of {layers} may exceed 16 bits")
     return candidate
 
 

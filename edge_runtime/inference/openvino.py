@@ -21,6 +21,7 @@ _DEVICE = "CPU"
 _CONVERTER = "openvino.tools.ovc"
 _OUTPUT_SUFFIX = "/sink_port_0"  # what OpenVINO's ONNX reader appends to an output's name in its node's name
 _MOST_SHAPES = 4  # compiled ones; a model fed with more is served by the form that takes any shape, slower
+_NOT_EXECUTED = frozenset({"Const", "Input", "Output", "Reshape"})
 _ERRORS = (RuntimeError, ValueError, TypeError)  # what the binding turns OpenVINO's own exceptions into
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]  # of all inputs, in order
@@ -70,6 +71,16 @@ class OpenVinoEngine:
             raise _failed(f"input {error} is missing") from error
         except _ERRORS as error:
             raise _failed(_first_line(error)) from error
+
+    def executed(self) -> list[tuple[str, str]]:
+        """Return layer type and kernel of everything that an inference executes, in OpenVINO's words, in order.
+
+        For instance ``("Convolution", "jit_avx2_I8")``; the form compiled first is the one that is looked at.
+        """
+        compiled = next(iter(self._compiled.values()))
+        nodes = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
+        found = [(str(info["layerType"].value), str(info["primitiveType"].value)) for info in nodes]
+        return [(layer, kernel) for layer, kernel in found if layer not in _NOT_EXECUTED]
 
     def _request(self, shapes: Shapes) -> _Request:
         """Return this thread's own request for inputs of these shapes."""

@@ -21,6 +21,7 @@ _ORT_ERRORS: tuple[type[Exception], ...] = tuple(
 )
 # The Python binding adds ValueError: arrays of a wrong kind, names in a model that are not UTF-8.
 _BINDING_ERRORS: tuple[type[Exception], ...] = (*_ORT_ERRORS, ValueError)
+GUARD = "session.x64quantprecision"  # "1": exact int8 sums on x86 without VNNI, where the default kernels saturate
 _GUARD_FAILED = "AddInitializerWithOrtValue"
 _FATAL_ONLY = 4  # onnxruntime's logger severities: 0 verbose … 4 fatal; its errors reach us as exceptions
 
@@ -33,7 +34,8 @@ class SessionSettings:
         threads: Intra-op threads. One by default, and none that spins: at 100 calls a second two spinning threads
             took a whole core where one thread took 3 % of it (measured, docs/benchmarks.md).
         optimize: Whether onnxruntime may fuse the graph; off keeps every named tensor observable.
-        config: Extra session config entries, for instance those a package's variant asks for.
+        config: Extra session config entries, for instance those a package's variant asks for. One that names `GUARD`
+            decides about it; else it is set where the processor needs it.
     """
 
     threads: int = 1
@@ -47,7 +49,8 @@ class OrtEngine:
     Attributes:
         inputs: In declaration order.
         outputs: In declaration order.
-        int8_is_exact: False where the processor's int8 kernels may saturate and this model cannot be kept from it.
+        int8_is_exact: False where the processor's int8 kernels may saturate and this model cannot be kept from it;
+            settings that switch the guard off say that no sum of this model reaches that far.
 
     Raises:
         BadInput: E-MODEL-LOAD, onnxruntime refused the model.
@@ -139,7 +142,7 @@ def _session_for(
     onnxruntime 1.32 cannot apply its own guard against saturation where tensors share a zero point ("Attempt to
     replace the existing tensor"), and then refuses the whole model: such a model is loaded without the guard.
     """
-    guards = (True, False) if int8_dot_products_saturate() else (False,)
+    guards = (True, False) if int8_dot_products_saturate() and GUARD not in settings.config else (False,)
     for guard in guards:
         options = _session_options(settings, guard=guard)
         prepare(options)
@@ -156,11 +159,10 @@ def _session_options(settings: SessionSettings, *, guard: bool) -> onnxruntime.S
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if guard:
-        # Without VNNI the AVX2 kernels add pairs of products in 16 bits and saturate; this entry makes them exact.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    for key, value in settings.config.items():
+    # Without VNNI the AVX2 kernels add pairs of products in 16 bits and saturate; the guard makes them exact.
+    guarded = {GUARD: "1"} if guard else {}
+    # Each entry once: onnxruntime warns on standard error about one that is set again.
+    for key, value in {"session.intra_op.allow_spinning": "0", **guarded, **settings.config}.items():
         options.add_session_config_entry(key, value)
     if not settings.optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
