@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from benchmarks.latency import Interval, verdict
-from edge_runtime.inference.engine import Array, Feeds
-from edge_runtime.inference.ort import OrtEngine, SessionSettings
+from edge_runtime.inference import engines
+from edge_runtime.inference.engine import Array, Engine, Feeds
+from edge_runtime.inference.ort import SessionSettings
 from edge_runtime.package.manifest import Accuracy, Label, Quantity
 from optimizer.evaluate import Budget, Judge
 from optimizer.recipe import Recipe
@@ -36,6 +37,9 @@ class Candidate:
         speedup: Against the user's own model in the same run.
         rejected: Why it is out, None while it is in.
         quantity: What `speedup` is the ratio of; anything but time is a direction, never milliseconds.
+        engine_name: What executes it, see `edge_runtime.inference.engines`.
+        agreement: Of its outputs with onnxruntime's of the same file on the golden samples, in dB; None in onnxruntime
+            itself.
     """
 
     name: str
@@ -50,6 +54,8 @@ class Candidate:
     speedup: Interval | None = None
     rejected: str | None = None
     quantity: Quantity = "time"
+    engine_name: str = engines.DEFAULT
+    agreement: float | None = None
 
     @property
     def label(self) -> Label:
@@ -71,9 +77,14 @@ class Candidate:
         """Return the median speed-up; 0 where it was not timed."""
         return self.speedup.value if self.speedup else 0.0
 
-    def engine(self) -> OrtEngine:
+    @property
+    def is_elsewhere(self) -> bool:
+        """Tell whether another engine than onnxruntime executes it."""
+        return self.engine_name != engines.DEFAULT
+
+    def engine(self) -> Engine:
         """Load the candidate as it will be served."""
-        return OrtEngine(self.data, self.settings)
+        return engines.load(self.engine_name, self.data, self.settings)
 
     def run_one(self, sample: Feeds) -> dict[str, Array]:
         """Load and run one sample."""
@@ -91,7 +102,7 @@ def judge(candidate: Candidate, by: Judge | None, budget: Budget) -> Candidate:
     if not isfinite(accuracy.value):
         return replace(judged, rejected=f"E-METRIC-NAN: its {accuracy.metric} is {accuracy.value}, no number")
     loss = accuracy.loss_high if budget.certain else accuracy.loss
-    if candidate.scheme is None or budget.is_met(by.metric, loss, accuracy.reference):
+    if (candidate.scheme is None and not candidate.is_elsewhere) or budget.is_met(by.metric, loss, accuracy.reference):
         return judged
     values = f"{accuracy.metric} {accuracy.value:.4f} against {accuracy.reference:.4f}"
     upper = f", its loss up to {accuracy.loss_high:.4f}," if budget.certain else ""

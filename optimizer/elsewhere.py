@@ -119,7 +119,7 @@ def forms_of(candidates: Sequence[Candidate]) -> list[Form]:
     """Return candidates as a place runs them."""
     from benchmarks.remote import Form  # noqa: PLC0415
 
-    return [Form(one.name, one.data, one.settings) for one in candidates]
+    return [Form(one.name, one.data, one.settings, one.engine_name) for one in candidates]
 
 
 def _exact(values: Sequence[float]) -> tuple[Interval, ...]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edge_runtime.inference.ort import SessionSettings
-from optimizer.audit import audit
 from optimizer.cache import Cache
 from optimizer.candidates import Candidate, judge
 from optimizer.caveats import caveats
+from optimizer.engine_audit import audited
 from optimizer.evaluate import Judge
 from optimizer.for_target import Job, Outcome, best_for
 from optimizer.graph import WEIGHTED_OPS
@@ -82,7 +82,7 @@ def _sealed(job: Job, outcomes: Sequence[Outcome], findings: tuple[Finding, ...]
             chosen=first.chosen,
             candidates=tuple(first.candidates),
             original_bytes=model.file_bytes,
-            executed=audit(first.chosen.data, first.chosen.settings, {k: array.shape for k, array in sample.items()}),
+            executed=audited(first.chosen, {name: array.shape for name, array in sample.items()}),
             warnings=(*caveats(model, first.chosen, account, request), *(by.doubts() if by else ()), *doubts),
             evidence=evidence_of(model, request, account, first.chosen, by.reference_value if by else None),
             others=tuple(outcomes[1:]),

@@ -159,7 +159,8 @@ def _forms(target: Target, keeper: Stopwatch, job: Job) -> tuple[list[Candidate]
     kernels = (load(LOCAL) if target.is_here else target.device).int8_kernels
     with opened(job.request.executor) as workers:
         means = Means(keeper, kernels, job.cache, workers, job.progress)
-        return Shop(job.own, job.terms, job.request, means).forms(schemes, job.samples(_VERIFYING_SAMPLES))
+        request = replace(job.request, target=target.name, more_targets=())  # other engines are tried here alone
+        return Shop(job.own, job.terms, request, means).forms(schemes, job.samples(_VERIFYING_SAMPLES))
 
 
 def _chosen(

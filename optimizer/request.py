@@ -62,6 +62,7 @@ class Request:
         cache: Folder of results that need not be computed again, None for none.
         measurements: Comparisons taken before, that stand instead of new ones.
         machine: What they were taken on, None for this machine.
+        engine: What executes the forms: auto tries every engine that is installed, else one by name.
     """
 
     calibration: Dataset | None = None
@@ -87,6 +88,7 @@ class Request:
     cache: Path | None = None
     measurements: tuple[Timed, ...] = ()
     machine: str | None = None
+    engine: str = "auto"
 
     @property
     def targets(self) -> tuple[str, ...]:

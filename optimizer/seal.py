@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from devices.profile import Device
+from edge_runtime.inference import engines
 from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Array
-from edge_runtime.inference.ort import GUARD
+from edge_runtime.inference.ort import GUARD, OrtEngine
 from edge_runtime.package import golden
 from edge_runtime.package.manifest import (
     FORMAT,
@@ -84,7 +85,7 @@ def seal(job: Job, outcomes: Sequence[Outcome]) -> tuple[Manifest, dict[str, byt
         golden=Golden(_GOLDEN_FILE, samples=len(next(iter(inputs.values()))), synthetic=data is None),
         chosen_because="; ".join(_reasons(job, outcomes)),
         rejected=tuple(_rejected(outcomes)),
-        source=_source(model, request),
+        source=_source(model, request, forms),
         decision=request.identity.decision,
     )
     members = {files[one.form.name]: one.form.data for one in forms}
@@ -120,7 +121,7 @@ def _forms(job: Job, outcomes: Sequence[Outcome]) -> list[_Sealed]:
 
 
 def _is_same(one: Candidate, other: Candidate) -> bool:
-    return (one.data, one.settings) == (other.data, other.settings)
+    return (one.data, one.settings, one.engine_name) == (other.data, other.settings, other.engine_name)
 
 
 def _particular(one: _Sealed) -> int:
@@ -131,7 +132,8 @@ def _particular(one: _Sealed) -> int:
 
 def _needs_of(form: Candidate) -> Needs:
     """Return where a form computes right, whatever it was built for."""
-    is_guarded = form.settings.config.get(GUARD, "1") == "1" and form.engine().int8_is_exact
+    engine = form.engine()  # other engines than onnxruntime have no guard
+    is_guarded = isinstance(engine, OrtEngine) and form.settings.config.get(GUARD, "1") == "1" and engine.int8_is_exact
     return needs_of_sums(form.data, guarded=is_guarded)
 
 
@@ -170,8 +172,9 @@ def _variant(one: _Sealed, file: str, outputs: Mapping[str, Array]) -> Variant:
         threads=form.settings.threads,
         accuracy=form.accuracy,
         latency=_latency(form, one.machine),
+        engine=form.engine_name,
         needs=one.needs,
-        evidence=one.evidence,
+        evidence=(*_evidence(form, one.machine, len(next(iter(outputs.values())))), *one.evidence),
     )
 
 
@@ -190,11 +193,21 @@ def _latency(form: Candidate, machine: str) -> Latency | None:
     )
 
 
-def _source(model: LoadedModel, request: Request) -> Source:
+def _evidence(chosen: Candidate, machine: str, samples: int) -> tuple[Evidence, ...]:
+    """Return what held another engine's outputs against onnxruntime's of the same file, on the golden samples."""
+    if not chosen.is_elsewhere:
+        return ()
+    executed = f"{chosen.engine_name} {engines.version_of(chosen.engine_name)}"
+    value = chosen.accuracy.value if chosen.accuracy else None
+    agreement = chosen.agreement
+    return (Evidence("local", "measured", machine, executed, samples, agreement is None, agreement, value),)
+
+
+def _source(model: LoadedModel, request: Request, forms: Sequence[_Sealed]) -> Source:
     return Source(
         model=model.path.name,
         model_sha256=model.sha256,
         calibration_sha256=request.calibration.sha256 if request.calibration else None,
         evaluation_sha256=request.evaluation.sha256 if request.evaluation else None,
-        tools=versions(),
+        tools={name: version for one in forms for name, version in versions(one.form.engine_name).items()},
     )

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal, TypeAlias
 
 from devices.host import int8_dot_products_saturate
+from edge_runtime.inference.engines import DEFAULT
 from optimizer.candidates import Candidate
 from optimizer.ladder import Ladder, RepairStep
 from optimizer.placement import Placement, PlacementSearch, guarded
@@ -73,7 +74,7 @@ class StaticSearch:
 
     def _guarded(self) -> list[Order]:
         """Return the other way to serve what is inside the budget, where timing can tell which of them is faster."""
-        if not int8_dot_products_saturate():
+        if not int8_dot_products_saturate() or self._bench.terms.engine_name != DEFAULT:
             return []
         inside = [one for one in self._found.forms if one.recipe and one.recipe.reduced and not one.rejected]
         return [guarded(Order(one.name, one.precision, one.recipe)) for one in inside if one.recipe]

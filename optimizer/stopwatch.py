@@ -12,6 +12,7 @@ import msgspec
 
 from benchmarks.latency import FEWEST_ROUNDS, Comparison, Interval, Plan, Run, clock_for, compare
 from edge_runtime.inference.engine import Engine, Feeds
+from edge_runtime.inference.engines import version_of
 from edge_runtime.package.manifest import Quantity
 from optimizer.cache import Cache, Parts, key
 from optimizer.candidates import Candidate
@@ -121,8 +122,13 @@ class Stopwatch:
             name: [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
             for name, array in self.sample.items()
         }
-        forms = [[hashlib.sha256(one.data).hexdigest(), one.settings] for one in running]
+        forms = [[hashlib.sha256(one.data).hexdigest(), one.settings, *_engine(one)] for one in running]
         return {"forms": forms, "inputs": inputs, "plan": plan, "machine": self.machine, "tools": self.tools}
+
+
+def _engine(one: Candidate) -> tuple[str, ...]:
+    """Return engine and release; nothing for onnxruntime, which stands among the tools of every time."""
+    return (one.engine_name, version_of(one.engine_name)) if one.is_elsewhere else ()
 
 
 def pin(cache: Cache, taken: Sequence[Timed]) -> None:

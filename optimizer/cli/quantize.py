@@ -10,6 +10,7 @@ import click
 
 METHODS = ("auto", "minmax", "percentile", "entropy", "mse")  # optimizer.calibrate.ranges; importing it takes a second
 MEMBER = "report.json"
+ENGINES = ("auto", "onnxruntime", "openvino")  # edge_runtime.inference.engines; importing it takes a second
 
 if TYPE_CHECKING:
     from optimizer.data import Dataset
@@ -40,6 +41,7 @@ class Options:
     method: str
     memory: int | None
     executor: str
+    engine: str
     cache: Path | None
     no_cache: bool
     measurements: Path | None
@@ -121,6 +123,13 @@ class Options:
     help="How ranges are read from what calibration saw; auto takes what errs least for each tensor.",
 )
 @click.option("--memory", type=click.IntRange(min=1), metavar="MB", help="Activations held at a time. [default: 256]")
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="auto",
+    show_default=True,
+    help="What executes the model; auto tries all that are installed and takes what is measured faster.",
+)
 @click.option("--executor", default="local", show_default=True, help="local, inline or dask://HOST:PORT.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of earlier results. [default: ~/.cache/edgeopt]")
 @click.option("--no-cache", is_flag=True, help="Compute and measure everything anew, and keep nothing.")
@@ -210,6 +219,7 @@ def _request(options: Options, model: LoadedModel) -> Request:
         also_float32="fp32" in options.also,
         identity=identity,
         executor=options.executor,
+        engine=options.engine,
         cache=None if options.no_cache else options.cache or default_folder(),
         **(measured(options.measurements) if options.measurements else {}),
     )

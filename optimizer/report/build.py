@@ -7,15 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-import onnx
 
 from benchmarks.latency import Interval
 from devices.host import detect
-from edge_runtime.inference.ort import executed_graph
 from edge_runtime.package.manifest import Accuracy, Manifest
 from optimizer.candidates import Candidate, pareto
+from optimizer.engine_audit import operators
 from optimizer.for_target import Outcome
-from optimizer.load import count_operators
 from optimizer.report.layers import layers_of
 from optimizer.report.record import (
     MEMBER,
@@ -132,5 +130,4 @@ def _score(found: Accuracy | None) -> Score | None:
 
 
 def _operators(result: Result) -> Operators:
-    executed = onnx.load_model_from_string(executed_graph(result.chosen.data, result.chosen.settings)).graph
-    return Operators(dict(result.evidence.given), dict(result.evidence.simplified), count_operators(executed))
+    return Operators(dict(result.evidence.given), dict(result.evidence.simplified), operators(result.chosen))

@@ -26,6 +26,7 @@ from optimizer.flow import optimize
 from optimizer.load import load_model
 from optimizer.request import Request
 from optimizer.result import Result
+from optimizer.schemes import Int8Static
 
 QUICK = Plan(rounds=6, slot_seconds=0.002, warmup_seconds=0.01)
 
