@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib import metadata
 
 from devices.host import Conditions, Host, conditions, detect
+from edge_runtime.inference.ort import version
 
 _BUSY_SHARE = 0.5  # a load above this share of the cores was there before the measurement began
 
@@ -36,12 +36,12 @@ class Environment:
             found.append(f"other work was running: load average {load:.2f} on {self.host.cores} cores at the start")
         if governor not in {None, "performance"}:
             found.append(f"the CPU governor is {governor}: the frequency may have changed meanwhile")
-        if throttling := self._throttling():
+        if throttling := self.throttling():
             found.append(f"the processor was held back: {', '.join(sorted(throttling))}")
         return found
 
-    def _throttling(self) -> frozenset[str]:
-        """Return what held the processor back at the start, at the end or in between."""
+    def throttling(self) -> frozenset[str]:
+        """Return what held the processor back, at the start, at the end or in between."""
         nothing: frozenset[str] = frozenset()
         in_between = (self.after.throttled_since_boot or nothing) - (self.before.throttled_since_boot or nothing)
         return (self.before.throttling or nothing) | (self.after.throttling or nothing) | in_between
@@ -50,6 +50,6 @@ class Environment:
 @contextlib.contextmanager
 def observed() -> Iterator[Environment]:
     """Record the machine around a measurement; `after` is known once the block has ended."""
-    environment = Environment(detect(), metadata.version("onnxruntime"), conditions())
+    environment = Environment(detect(), version(), conditions())
     yield environment
     environment.after = conditions()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -67,7 +67,7 @@ class Judge:
             )
         reader, outputs = _read_first(engine, metric, data, output)
         truth = _truth(metric, data, outputs)
-        value = _value(metric, outputs, truth)
+        value = value_of(metric, outputs, truth)
         if not np.isfinite(value):
             raise BadInput(
                 "E-METRIC-NAN",
@@ -75,7 +75,7 @@ class Judge:
                 "check that the labels hold every class and match the model's outputs",
             )
         if metric.is_users:
-            _check_stable(metric, value, _value(metric, outputs, truth))
+            _check_stable(metric, value, value_of(metric, outputs, truth))
         return cls(metric, data, reader, truth, outputs, value, confidence)
 
     def evaluate(self, engine: Engine, batch: int) -> Accuracy:
@@ -129,6 +129,18 @@ class Judge:
             confidence=self.confidence,
         )
 
+    def value_of(self, outputs: Mapping[str, Array]) -> float | None:
+        """Return the value of all of a model's outputs on the first samples.
+
+        None where it is no number on so few, or where the metric does not go by samples.
+        """
+        viewed = self.reader(outputs)
+        rows = len(next(iter(viewed.values())) if isinstance(viewed, dict) else viewed)
+        if len(self.truth) != len(self.data):
+            return None
+        value = _value_or_nan(self.metric, viewed, self.truth[:rows])
+        return value if np.isfinite(value) else None
+
     def doubts(self) -> tuple[str, ...]:
         """Return what these samples cannot show, one sentence each."""
         return self.metric.doubts(self.truth)
@@ -145,7 +157,7 @@ class Judge:
             value = float(function(np.ones((1, units)))[0])
             return value, np.concatenate([function(block) for block in counts(units, _RESAMPLES)])
         values = [_value_or_nan(metric, picked(outputs, pick), self.truth[pick]) for pick in picks(units, _RESAMPLES)]
-        return _value(metric, outputs, self.truth), np.asarray(values)
+        return value_of(metric, outputs, self.truth), np.asarray(values)
 
     def _interval(self, resampled: Array, otherwise: float) -> tuple[float, float]:
         defined = resampled[np.isfinite(resampled)]  # a resample may miss a class and have no value
@@ -199,7 +211,8 @@ def _truth(metric: Metric, data: Dataset, outputs: Viewed) -> Array:
     return outputs
 
 
-def _value(metric: Metric, outputs: Viewed, truth: Array) -> float:
+def value_of(metric: Metric, outputs: Viewed, truth: Array) -> float:
+    """Return a metric's value of what it looks at."""
     if metric.resampled is not None:
         return float(metric.resampled(outputs, truth)(np.ones((1, len(truth))))[0])
     return metric.compute(outputs, truth)
@@ -208,7 +221,7 @@ def _value(metric: Metric, outputs: Viewed, truth: Array) -> float:
 def _value_or_nan(metric: Metric, outputs: Viewed, truth: Array) -> float:
     """Return the value; NaN where a user's metric, which works on all samples, fails on some of them."""
     try:
-        return _value(metric, outputs, truth)
+        return value_of(metric, outputs, truth)
     except BadInput as error:
         if error.code != "E-USER-FUNCTION":
             raise

@@ -9,6 +9,7 @@ from edge_runtime.package import archive
 from edge_runtime.package.manifest import Manifest
 from optimizer.audit import Audit
 from optimizer.candidates import Candidate
+from optimizer.for_target import Outcome
 from optimizer.report.evidence import Evidence
 
 
@@ -49,6 +50,7 @@ class Result:
         warnings: What the user should know before he trusts the result.
         evidence: What else was learned on the way, for the report.
         cached: What the folder of earlier results was good for.
+        others: What came out for further targets; all else here is of the first.
     """
 
     manifest: Manifest
@@ -60,6 +62,7 @@ class Result:
     warnings: tuple[str, ...]
     evidence: Evidence = field(default_factory=Evidence)
     cached: Cached = field(default_factory=Cached)
+    others: tuple[Outcome, ...] = ()
 
     def write(self, path: str | Path) -> None:
         """Write the package; it is there whole or not at all."""

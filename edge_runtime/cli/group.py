@@ -42,13 +42,16 @@ class LazyGroup(click.Group):
         """Import the module of one verb and return its command.
 
         Raises:
-            EnvironmentFault: E-INSTALL-CLASH, another distribution has written into our packages.
+            EnvironmentFault: E-INSTALL-CLASH, another distribution has written into our packages; E-HOST-32-BIT-ARM.
         """
         del ctx
         if cmd_name not in self._verbs:
             return None
         from importlib import metadata  # costs half of what --help may cost on a small board
 
+        from devices.host import detect, refuse_32_bit_arm
+
+        refuse_32_bit_arm(detect())  # before a verb's imports fail for want of a library that cannot be had there
         refuse_clash(metadata.packages_distributions())
         module_name, attribute = self._verbs[cmd_name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module_name), attribute)

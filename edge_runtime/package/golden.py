@@ -41,16 +41,19 @@ def check(engine: Engine, variant: Variant, data: bytes) -> GoldenResult:
             E-GOLDEN-UNREADABLE, the samples are no arrays.
         BadInput: E-INFERENCE, the model does not run on the samples.
     """
+    return compare(variant, run_all(engine, inputs_of(variant, data)), data)
+
+
+def compare(variant: Variant, actual: Mapping[str, Array], data: bytes) -> GoldenResult:
+    """Compare what a variant computed of the golden inputs, here or elsewhere; see `check` for errors."""
     arrays = _decode(variant, data)
-    inputs = _below("input/", arrays)
     expected = _below(f"output/{variant.name}/", arrays)
-    actual = run_all(engine, inputs)
     if not expected or set(expected) != set(actual):
         raise _mismatch(variant, f"outputs {sorted(actual)} instead of {sorted(expected)}")
     worst = max(_distance(variant, name, actual[name], expected[name]) for name in expected)
     if worst > 1.0:
         raise _mismatch(variant, f"an output lies {worst:.3g} times the allowed distance from its golden value")
-    return GoldenResult(count_samples(inputs), worst)
+    return GoldenResult(count_samples(_below("input/", arrays)), worst)
 
 
 def inputs_of(variant: Variant, data: bytes) -> dict[str, Array]:

@@ -1,0 +1,25 @@
+"""Whether the clock is right: time stamps of a daemon on a board without battery are worth as much as that."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+
+_TIMEX = "@Illl"  # how struct timex of adjtimex(2) begins: modes, offset, freq, maxerror
+_TIMEX_BYTES = 512  # more than it has on any architecture
+_UNSYNCHRONISED_US = 16_000_000  # the kernel counts the largest possible error up to this, and stops there
+
+
+def synchronised() -> bool | None:
+    """Tell whether something keeps this machine's clock right, None where the kernel does not say.
+
+    The largest error is asked for and not the flag STA_UNSYNC, as systemd does since 239: chrony leaves that flag set
+    where it does not write the hardware clock.
+    """
+    buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
+    try:
+        state = ctypes.CDLL(None).adjtimex(buffer)
+    except (OSError, AttributeError):  # no C library to load, or none with this function
+        return None
+    largest_error_us = struct.unpack_from(_TIMEX, buffer)[3]
+    return None if state < 0 else largest_error_us < _UNSYNCHRONISED_US

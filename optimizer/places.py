@@ -1,0 +1,68 @@
+"""From what stands behind `--target` to the place where that machine's answers can be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devices import profile
+from devices.host import detect
+from devices.places.local import LocalPlace
+from devices.places.parse import parse
+from devices.places.place import Place
+from devices.profile import Device
+from edge_runtime.errors import BadInput, EnvironmentFault
+
+_VNNI = frozenset({"avx512_vnni", "avx_vnni"})
+
+
+@dataclass(frozen=True)
+class Found:
+    """A place, and what it is not, in sentences."""
+
+    place: Place
+    notes: tuple[str, ...] = ()
+
+
+def find(target: str) -> Found:
+    """Return the place of a target: `local`, ``ssh://…``, ``emulated:PROFILE`` or the name of a profile.
+
+    A profile of an aarch64 board is emulated; one of an x86-64 machine is this machine, with a note of how it differs.
+
+    Raises:
+        BadInput: E-TARGET-UNKNOWN.
+        EnvironmentFault: E-PLACE-NONE, this host cannot stand for that machine.
+    """
+    if target == profile.LOCAL or ":" in target:
+        return Found(parse(target))
+    device = _device(target)
+    if device.isa == "aarch64":
+        return Found(parse(f"emulated:{target}"))
+    host = detect()
+    if host.machine != device.isa:
+        raise EnvironmentFault(
+            "E-PLACE-NONE",
+            f"{target} is an {device.isa} machine, and this host is {host.machine}",
+            "name one that is: --target ssh://USER@HOST",
+        )
+    return Found(LocalPlace(), tuple(_differences(device, host.features)))
+
+
+def _device(name: str) -> Device:
+    try:
+        return profile.load(name)
+    except KeyError as error:
+        known = ", ".join([*profile.names(), "ssh://USER@HOST", "emulated:PROFILE"])
+        raise BadInput("E-TARGET-UNKNOWN", f"there is no target {name}", f"use one of: {known}") from error
+
+
+def _differences(device: Device, features: frozenset[str]) -> list[str]:
+    """Return how this host's int8 arithmetic differs from that of an x86-64 device."""
+    ran = f"ran on this host, which stands for {device.name}"
+    has_vnni, wants_vnni = bool(features & _VNNI), device.int8_kernels in _VNNI
+    if wants_vnni and not has_vnni:
+        return [f"{ran} but has no VNNI: int8 sums that saturate here are exact there"]
+    if has_vnni and not wants_vnni:
+        return [f"{ran} but has VNNI: int8 sums that saturate there are exact here"]
+    if device.int8_kernels and device.int8_kernels not in features:
+        return [f"{ran} but has no {device.int8_kernels}"]
+    return [ran]
