@@ -82,6 +82,7 @@ def _sealed(job: Job, outcomes: Sequence[Outcome], findings: tuple[Finding, ...]
             chosen=first.chosen,
             candidates=tuple(first.candidates),
             original_bytes=model.file_bytes,
+            machine=first.machine,
             executed=audited(first.chosen, {name: array.shape for name, array in sample.items()}),
             warnings=(*caveats(model, first.chosen, account, request), *(by.doubts() if by else ()), *doubts),
             evidence=evidence_of(model, request, account, first.chosen, by.reference_value if by else None),

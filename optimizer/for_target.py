@@ -140,7 +140,7 @@ def _timekeeper(target: Target, job: Job) -> tuple[Stopwatch, tuple[str, ...]]:
         else:
             return counter, (_direction(target, "fewer instructions than float32, counted under emulation"),)
     words = f"formulas for {device.int8_kernels or 'no int8 kernels'}, fitted on other processors"
-    said = f"NO INSTRUCTION WAS COUNTED for {target.name}: {why}. {_direction(target, words)}"
+    said = f"NO INSTRUCTION WAS COUNTED for {target.name}: {why}; {_direction(target, words)}"
     return Predictor(sample, f"{device.title}, by formulas", tools, cache, kernels=device.int8_kernels), (said,)
 
 

@@ -113,12 +113,19 @@ def _forms(job: Job, outcomes: Sequence[Outcome]) -> list[_Sealed]:
     if len(found) > 1:
         found = [replace(one, needs=_needs_beside_others(one)) for one in sorted(found, key=_particular)]
     own = outcomes[0].candidates[0]
-    if _is_same(found[-1].form, own):
-        found[-1] = replace(found[-1], needs=_ANYWHERE)
-    is_in = any(_is_same(one.form, own) for one in found)
-    if not is_in and (job.request.also_float32 or all(one.needs != _ANYWHERE for one in found)):
-        found.append(_Sealed(own, outcomes[0].machine))
-    return found
+    mine = next((one for one in found if _is_same(one.form, own)), None)
+    if mine is None:
+        if job.request.also_float32 or all(one.needs != _ANYWHERE for one in found):
+            found.append(_Sealed(own, outcomes[0].machine))
+        return found
+    others = [one for one in found if one is not mine]
+    if any(_fits(one.needs, device) for one in others[found.index(mine) :] for device in mine.devices):
+        return found  # behind them it would not be reached on the machine it is best for
+    return [*others, replace(mine, needs=_ANYWHERE)]
+
+
+def _fits(needs: Needs, device: Device) -> bool:
+    return device.isa in needs.isa and not {*needs.features}.isdisjoint(device.features)
 
 
 def _is_same(one: Candidate, other: Candidate) -> bool:

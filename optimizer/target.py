@@ -43,7 +43,7 @@ class Target:
         """Return the machine that its speeds are of, as the end of a sentence."""
         if self.is_here:
             return "here"
-        return f"on {self.name}" if self.is_remote else f"on a {self.device.core or self.device.title}"
+        return f"on a {self.device.core}" if self.device.core and not self.is_remote else f"on {self.name}"
 
 
 def find(text: str, progress: Progress) -> Target:

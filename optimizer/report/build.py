@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.latency import Interval
-from devices.host import detect
-from edge_runtime.package.manifest import Accuracy, Manifest
+from edge_runtime.package.manifest import Accuracy
 from optimizer.candidates import Candidate, pareto
 from optimizer.engine_audit import operators
 from optimizer.for_target import Outcome
@@ -49,7 +48,7 @@ def report_of(result: Result) -> Report:
             sha256=manifest.source.model_sha256,
         ),
         target=manifest.target,
-        machine=_machine(manifest),
+        machine=result.machine,
         label=result.chosen.label,
         chosen_because=manifest.chosen_because,
         forms=_forms(result),
@@ -74,12 +73,6 @@ def _without_folders(text: str, places: Sequence[str]) -> str:
     for place in sorted(places, key=len, reverse=True):
         text = text.replace(place, Path(place).name)
     return text
-
-
-def _machine(manifest: Manifest) -> str:
-    """Return what the times were taken on; this machine where there are none."""
-    latency = manifest.variants[0].latency
-    return latency.machine if latency else str(detect())
 
 
 def with_report(result: Result) -> Result:

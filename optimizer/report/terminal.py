@@ -58,7 +58,7 @@ def _table(title: str, candidates: Sequence[Candidate], chosen: Candidate) -> Ta
 
 
 def _lines(result: Result, written_to: str) -> Iterator[str]:
-    chosen, variant = result.chosen, result.manifest.variants[0]
+    chosen, variant = result.chosen, result.variant
     yield f"chosen   {chosen.name} ({chosen.precision}): {result.manifest.chosen_because}"
     for lost in result.manifest.rejected:
         yield f"not      {lost.name}: {lost.reason}"

@@ -105,9 +105,21 @@ def test_float32_that_was_chosen_is_in_once(tmp_path: Path, last: str) -> None:
     first = {"raspberry-pi-4": "raspberry-pi-5", "raspberry-pi-5": "raspberry-pi-4"}[last]
     manifest, _ = _sealed(tmp_path, [_outcome(first, SMALL), _outcome(last, OWN)])
     assert sorted(variant.name for variant in manifest.variants) == ["fp32", "small"]
-    particular = manifest.variants[0]
+    particular, other = manifest.variants
     assert particular.needs.features == ("asimddp",)
     assert particular.name == ("fp32" if last == "raspberry-pi-5" else "small")
+    assert other.needs == (Needs(("aarch64",), ("asimd",)) if last == "raspberry-pi-5" else Needs())
+
+
+def test_float32_of_another_architecture_serves_all_the_rest(tmp_path: Path) -> None:
+    """Where nothing behind it would take its machine, it goes to the end and needs nothing."""
+    outcomes = [_outcome("x86-64-vnni", OWN), _outcome("raspberry-pi-4", SMALL), _outcome("raspberry-pi-5", LARGE)]
+    manifest, _ = _sealed(tmp_path, outcomes)
+    assert [(variant.name, variant.needs == Needs()) for variant in manifest.variants] == [
+        ("large", False),
+        ("small", False),
+        ("fp32", True),
+    ]
 
 
 def test_forms_of_one_name_are_told_apart(tmp_path: Path) -> None:
