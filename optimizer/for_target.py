@@ -23,6 +23,7 @@ from optimizer.elsewhere import InstructionCounter, Predictor, RemoteStopwatch
 from optimizer.executor import opened
 from optimizer.forms import Means, Shop
 from optimizer.load import LoadedModel
+from optimizer.needs import provider_of
 from optimizer.request import Request
 from optimizer.schemes import schemes_for
 from optimizer.search import Progress
@@ -77,6 +78,7 @@ class Outcome:
         account: How it came about.
         evidence: What the chosen form was seen to compute there, None where nothing ran.
         doubts: What is not proved, one sentence each.
+        unmeasured: Forms for a GPU that the target has: inside the budget, and never executed on one.
     """
 
     target: Target
@@ -86,6 +88,7 @@ class Outcome:
     account: Account
     evidence: Evidence | None = None
     doubts: tuple[str, ...] = ()
+    unmeasured: tuple[Candidate, ...] = ()
 
 
 def best_for(target: Target, job: Job) -> Outcome:
@@ -97,9 +100,11 @@ def best_for(target: Target, job: Job) -> Outcome:
         Refused: E-TARGET-DISAGREES, no form computes there what it computes here.
     """
     keeper, doubts = _timekeeper(target, job)
-    forms, account = _forms(target, keeper, job)
+    made, account = _forms(target, keeper, job)
+    forms = [form for form in made if provider_of(form.scheme) == "cpu"]  # who judges speed here has no GPU
+    unmeasured, lost = _for_gpu(made)
     own, *timed = keeper.timed([job.own, *forms], job.request.plan, partial(job.progress, "timing"))
-    candidates = [own, *(gate(candidate, target.where) for candidate in timed)]
+    candidates = [own, *(gate(candidate, target.where) for candidate in timed), *lost]
     evidence, trouble = None, None
     while True:
         chosen, candidates = _chosen(candidates, target, keeper, job)
@@ -116,10 +121,20 @@ def best_for(target: Target, job: Job) -> Outcome:
         doubts += (_unverified(target, trouble, job.request),)
     if target.is_here and target.name != LOCAL:
         doubts += (f"latency was measured here, not on {target.name}: measure there with --target ssh://USER@HOST",)
+    doubts += tuple(
+        f"{form.name} was never executed on a GPU: the board tries it first, and serves it where golden samples are met"
+        for form in unmeasured
+    )
     anew = keeper.anew if job.request.measurements else 0
     account = replace(account, timings=tuple(keeper.taken), anew=anew)
     remote = tuple(keeper.doubts) if isinstance(keeper, RemoteStopwatch) else ()
-    return Outcome(target, checked, candidates, keeper.machine, account, evidence, (*doubts, *remote))
+    return Outcome(target, checked, candidates, keeper.machine, account, evidence, (*doubts, *remote), unmeasured)
+
+
+def _for_gpu(made: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], list[Candidate]]:
+    """Return the forms for a GPU that are in, and those that are out; rewrites for CPU kernels gain nothing there."""
+    found = [form for form in made if provider_of(form.scheme) != "cpu" and not form.base]
+    return tuple(form for form in found if not form.rejected), [form for form in found if form.rejected]
 
 
 def _timekeeper(target: Target, job: Job) -> tuple[Stopwatch, tuple[str, ...]]:

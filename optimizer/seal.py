@@ -71,7 +71,7 @@ def seal(job: Job, outcomes: Sequence[Outcome]) -> tuple[Manifest, dict[str, byt
     model, request = job.model, job.request
     data = request.samples
     inputs = data.head(GOLDEN_SAMPLES) if data is not None else dict(job.terms.sample)
-    forms = _forms(job, outcomes)
+    forms = [*_gpu_forms(outcomes), *_forms(job, outcomes)]
     outputs = {one.form.name: run_all(one.form.engine(), inputs) for one in forms}
     files = {one.form.name: f"variants/{one.form.name}.onnx" for one in forms}
     manifest = Manifest(
@@ -91,6 +91,16 @@ def seal(job: Job, outcomes: Sequence[Outcome]) -> tuple[Manifest, dict[str, byt
     )
     members = {files[one.form.name]: one.form.data for one in forms}
     return manifest, {**members, _GOLDEN_FILE: golden.encode(inputs, outputs)}
+
+
+def _gpu_forms(outcomes: Sequence[Outcome]) -> list[_Sealed]:
+    """Return the forms that a board's GPU is to try before its processor does; they are the same for all boards."""
+    found: dict[str, _Sealed] = {}
+    for outcome in outcomes:
+        for form in outcome.unmeasured:
+            sealed = _Sealed(form, outcome.machine, (outcome.target.device,), needs_of(form.scheme))
+            found.setdefault(form.name, sealed)
+    return list(found.values())
 
 
 def _forms(job: Job, outcomes: Sequence[Outcome]) -> list[_Sealed]:
@@ -150,7 +160,7 @@ def _needs_of(form: Candidate) -> Needs:
 def _needs_beside_others(one: _Sealed) -> Needs:
     """Return what tells a form's targets from those of the other forms; where it computes right still holds."""
     if needs_of(one.form.scheme) != _ANYWHERE:
-        return one.needs  # its provider, or its arithmetic, tells its targets already
+        return one.needs  # its arithmetic tells its targets already
     kernels = tuple(dict.fromkeys(word for each in one.devices for word in _KERNELS.get(each.int8_kernels, ())))
     right = tuple(word for word in kernels if word in one.needs.features) if one.needs.features else kernels
     return Needs(isa=tuple(sorted({each.isa for each in one.devices})), features=right or one.needs.features)
