@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devices.profile import LOCAL
+from edge_runtime.inference.ort import OrtEngine
 from optimizer.account import Account
 from optimizer.candidates import Candidate
 from optimizer.load import LoadedModel
@@ -22,13 +22,13 @@ def caveats(model: LoadedModel, chosen: Candidate, account: Account, request: Re
             f"{account.anew} of {len(account.timings)} comparisons were not among the given measurements and were "
             "taken here, now: the model, data, options or tools are not those of that package"
         )
-    if not chosen.engine().int8_is_exact:
+    found += account.notes
+    engine = chosen.engine()
+    if isinstance(engine, OrtEngine) and not engine.int8_is_exact:
         found.append(
             "int8 products saturate on this processor and onnxruntime's guard does not take this model: "
             "a processor with VNNI or an Arm board may answer differently"
         )
-    if request.target != LOCAL:
-        found.append(f"latency was measured here, not on {request.target}: measure there with edgeopt benchmark")
     return tuple(found)
 
 

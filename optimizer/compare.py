@@ -150,11 +150,11 @@ def difference(name: str, expected: Array, actual: Array) -> OutputDifference:
         return OutputDifference(name, math.inf, None, agreement, samples)
     noise = np.subtract(signal, other, where=finite, out=np.zeros_like(signal))
     largest = float(np.abs(noise).max(initial=0.0))
-    return OutputDifference(name, largest, _sqnr(signal[finite], noise), agreement, samples)
+    return OutputDifference(name, largest, sqnr(signal[finite], noise), agreement, samples)
 
 
-def _sqnr(signal: Array, noise: Array) -> float | None:
-    """Return 10 log10(sum of signal squared / sum of noise squared)."""
+def sqnr(signal: Array, noise: Array) -> float | None:
+    """Return 10 log10(sum of signal squared / sum of noise squared); infinity without noise, None without signal."""
     power, lost = float(np.sum(signal**2)), float(np.sum(noise**2))
     if lost == 0.0:
         return math.inf
