@@ -29,13 +29,3 @@ TOOLS = (
     *("ort_default", "ort_best", "ort_percentile", "ort_layers", "ort_dynamic"),
     *("nncf", "nncf_openvino", "olive", "quark"),
 )
-    "ort_default",
-    "ort_best",
-    "ort_percentile",
-    "ort_layers",
-    "ort_dynamic",
-    "nncf",
-    "nncf_openvino",
-    "olive",
-    "quark",
-)
