@@ -18,6 +18,7 @@ from edge_runtime.inference.engine import Array, Feeds
 from edge_runtime.inference.engines import ENGINES, Kind
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from edge_runtime.package.serving import load_for_serving
+from optimizer.compare import open_side
 from optimizer.data import Dataset
 from optimizer.engine_audit import audited
 from optimizer.engine_forms import agreement_of
@@ -110,6 +111,8 @@ def test_a_faster_engine_that_agrees_is_chosen_sealed_and_served(
     result.write(tmp_path / "net.edgepkg")
     served = load_for_serving(tmp_path / "net.edgepkg")
     assert isinstance(served.engine, Remembering)
+    compared = open_side(tmp_path / "net.edgepkg")
+    assert isinstance(compared.engine, Remembering), "what is compared is what is served"
 
 
 def test_an_engine_that_is_not_installed_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
