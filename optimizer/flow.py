@@ -75,6 +75,7 @@ def _sealed(job: Job, outcomes: Sequence[Outcome], findings: tuple[Finding, ...]
     first = outcomes[0]
     account = replace(first.account, findings=findings)
     doubts = dict.fromkeys(doubt for outcome in outcomes for doubt in outcome.doubts)
+    unproved = caveats(model, first.chosen, account, request, first.target.device)
     return with_report(
         Result(
             manifest=manifest,
@@ -84,7 +85,7 @@ def _sealed(job: Job, outcomes: Sequence[Outcome], findings: tuple[Finding, ...]
             original_bytes=model.file_bytes,
             machine=first.machine,
             executed=audited(first.chosen, {name: array.shape for name, array in sample.items()}),
-            warnings=(*caveats(model, first.chosen, account, request), *(by.doubts() if by else ()), *doubts),
+            warnings=(*unproved, *(by.doubts() if by else ()), *doubts),
             evidence=evidence_of(model, request, account, first.chosen, by.reference_value if by else None),
             others=tuple(outcomes[1:]),
         )
