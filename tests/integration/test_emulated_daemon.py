@@ -22,7 +22,7 @@ from devices.places.emulated import EmulatedPlace
 from edge_runtime.package import archive
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS = 1500  # of the turbofan engines: seven whole lives and part of another
+ROWS = 1500  # of the turbofan engines, which is some dozen of them
 START_SECONDS = 120.0  # importing onnxruntime takes 5 s under emulation, and much longer on a busy machine
 BOARD = "raspberry-pi-4"
 
