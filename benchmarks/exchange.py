@@ -73,7 +73,7 @@ class Machine:
 
 
 def model_file(index: int) -> str:
-    """Return the name of a form's model."""
+    """Return the name of a model's file."""
     return f"model-{index}.onnx"
 
 
@@ -83,7 +83,7 @@ def outcome_file(index: int) -> str:
 
 
 def arrays_file(kind: str, index: int) -> str:
-    """Return the name of a form's arrays; `kind` is ``inputs`` or ``outputs``."""
+    """Return the name of samples, or of a form's outputs; `kind` is ``inputs`` or ``outputs``."""
     return f"{kind}-{index}.npz"
 
 
@@ -113,7 +113,7 @@ def unpack_arrays(data: bytes) -> dict[str, Array]:
 
 
 def described(form: Form) -> dict[str, Any]:
-    """Return what the runner must know of a form besides its model."""
+    """Return what a form is besides its model."""
     return {"name": form.name, "engine": form.engine, "settings": asdict(form.settings)}
 
 

@@ -14,13 +14,23 @@ from benchmarks.latency import Comparison, Plan
 from devices.host import Conditions
 from devices.places.place import Finished, Place
 from edge_runtime.errors import EnvironmentFault
+from edge_runtime.inference.batch import count_samples
 from edge_runtime.inference.engine import Array, Feeds, SampleFeeds
 
-__all__ = ["Answers", "Form", "Machine", "Progress", "Timing", "facts", "outputs", "timed"]
+__all__ = ["Answers", "Form", "Machine", "Progress", "Timing", "Work", "facts", "outputs", "outputs_of", "timed"]
 
 Progress: TypeAlias = Callable[[int, int], None]
 
 _REPORT = "run the command again; if it stays, run it with --debug before the verb and report what it shows"
+
+
+@dataclass(frozen=True)
+class Work:
+    """A form to run on samples, so many at a time where it leaves that open."""
+
+    form: Form
+    feeds: SampleFeeds
+    batch: int
 
 
 @dataclass(frozen=True)
@@ -95,25 +105,28 @@ def outputs(
     Raises:
         EnvironmentFault: E-PLACE-…: the place does not do as asked; see `facts`.
     """
+    return outputs_of(place, [Work(form, feeds, batch) for form in forms], progress)
+
+
+def outputs_of(place: Place, works: Sequence[Work], progress: Progress = no_progress) -> Answers:
+    """Run forms, each on samples of its own, in one process at a place; see `outputs`."""
     with place:
         talk = _Talk(place, progress)
-        place.put(exchange.arrays_file("inputs", 0), exchange.pack_arrays(_in_memory(feeds)))
-        talk.send(forms)
+        described = talk.send(works)
         answered: dict[str, dict[str, Array]] = {}
         failures: dict[str, str] = {}
         first = 0
-        while first < len(forms):
-            described = [exchange.described(form) for form in forms]
-            killed = talk.ask({"task": "outputs", "forms": described, "batch": batch, "first": first})
-            begun = len(forms) if killed is None else talk.form
+        while first < len(works):
+            killed = talk.ask({"task": "outputs", "forms": described, "first": first})
+            begun = len(works) if killed is None else talk.form
             for index in range(first, begun):
-                name, outcome = forms[index].name, talk.read_json(exchange.outcome_file(index))
+                name, outcome = works[index].form.name, talk.read_json(exchange.outcome_file(index))
                 if "failed" in outcome:
                     failures[name] = str(outcome["failed"])
                 else:
                     answered[name] = talk.read_arrays(exchange.arrays_file("outputs", index))
             if killed is not None:
-                failures[forms[begun].name] = f"it ended the process: {killed}"
+                failures[works[begun].form.name] = f"it ended the process: {killed}"
             first = begun + 1  # go on behind the one that ended it
         return Answers(talk.machine(), answered, failures)
 
@@ -140,10 +153,8 @@ def timed(
     of_each = [feeds] * len(forms) if isinstance(feeds, Mapping) else list(feeds)
     with place:
         talk = _Talk(place, progress)
-        for index, each in enumerate(of_each):
-            place.put(exchange.arrays_file("inputs", index), exchange.pack_arrays(_in_memory(each)))
-        talk.send(forms)
-        job = {"task": "timed", "forms": [exchange.described(form) for form in forms], "plan": asdict(plan)}
+        described = talk.send([Work(form, each, 1) for form, each in zip(forms, of_each, strict=True)])
+        job = {"task": "timed", "forms": described, "plan": asdict(plan)}
         if (killed := talk.ask(job)) is not None:
             raise _does_not_run(place, forms[talk.form].name, f"it ended the process: {killed}")
         answer = talk.read_json(exchange.ANSWER)
@@ -178,9 +189,23 @@ class _Talk:
         self._begun = False
         place.put(exchange.RUNNER, bundle.packed())
 
-    def send(self, forms: Sequence[Form]) -> None:
-        for index, form in enumerate(forms):
-            self._place.put(exchange.model_file(index), form.model)
+    def send(self, works: Sequence[Work]) -> list[dict[str, Any]]:
+        """Put models and samples there, each once however often it is used; return what a job says of each form."""
+        models: dict[bytes, int] = {}
+        inputs: dict[int, int] = {}
+        described = []
+        for work in works:
+            if work.form.model not in models:
+                models[work.form.model] = len(models)
+                self._place.put(exchange.model_file(models[work.form.model]), work.form.model)
+            if id(work.feeds) not in inputs:
+                inputs[id(work.feeds)] = len(inputs)
+                arrays = exchange.pack_arrays(_in_memory(work.feeds))
+                self._place.put(exchange.arrays_file("inputs", inputs[id(work.feeds)]), arrays)
+            files = {"model": models[work.form.model], "inputs": inputs[id(work.feeds)]}
+            more = {"batch": work.batch, "samples": count_samples(work.feeds)}
+            described.append({**exchange.described(work.form), **files, **more})
+        return described
 
     def ask(self, job: Mapping[str, object]) -> str | None:
         """Have a job done; return None, or what killed the process while it was at `self.form`."""

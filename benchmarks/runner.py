@@ -66,21 +66,21 @@ def _facts(_job: Job) -> dict[str, Any]:
 
 def _outputs(job: Job) -> dict[str, Any]:
     """Run every form on all samples; what each came to is on disk before the next begins, whatever that does."""
-    feeds = _arrays("inputs", 0)
-    samples, forms = count_samples(feeds), len(job["forms"])
-    for index in range(job["first"], forms):
+    forms = job["forms"]
+    total, done = sum(form["samples"] for form in forms), sum(form["samples"] for form in forms[: job["first"]])
+    for index in range(job["first"], len(forms)):
         _say(exchange.FORM_LINE, index)
-        progress = partial(_progress_behind, index * samples, forms * samples)
-        outcome = _outcome(job, index, feeds, progress)
-        Path(exchange.outcome_file(index)).write_bytes(exchange.to_json(outcome))
-        progress(samples)
+        progress = partial(_progress_behind, done, total)
+        Path(exchange.outcome_file(index)).write_bytes(exchange.to_json(_outcome(job, index, progress)))
+        done += forms[index]["samples"]
+        _progress(done, total)
     return {}
 
 
-def _outcome(job: Job, index: int, feeds: Mapping[str, Array], progress: Callable[[int], None]) -> dict[str, str]:
+def _outcome(job: Job, index: int, progress: Callable[[int], None]) -> dict[str, str]:
     """Write a form's outputs, or return why there are none."""
     try:
-        outputs = _run(_load(job, index), feeds, job["batch"], progress)
+        outputs = _run(_load(job, index), _inputs(job, index), job["forms"][index]["batch"], progress)
         Path(exchange.arrays_file("outputs", index)).write_bytes(exchange.pack_arrays(outputs))
     except EdgeoptError as error:
         return {"failed": error.message}
@@ -115,7 +115,7 @@ def _timed(job: Job) -> dict[str, Any]:
     for index, form in enumerate(forms):
         _say(exchange.FORM_LINE, index)
         try:
-            runs.append(_bind(_load(job, index), _arrays("inputs", index)))
+            runs.append(_bind(_load(job, index), _inputs(job, index)))
             runs[-1]()
         except (EdgeoptError, MemoryError) as error:
             what = error.message if isinstance(error, EdgeoptError) else "there is not enough memory for it"
@@ -147,7 +147,7 @@ def _memory_of(index: int) -> int | None:
 
 def _print_memory(job: Job, index: int) -> None:
     try:
-        _load(job, index).run(_arrays("inputs", index))
+        _load(job, index).run(_inputs(job, index))
     except (EdgeoptError, MemoryError):
         return  # the job itself says so
     sys.stdout.write(str(peak_resident_bytes() or ""))
@@ -155,12 +155,13 @@ def _print_memory(job: Job, index: int) -> None:
 
 def _load(job: Job, index: int) -> Engine:
     form = job["forms"][index]
-    model = Path(exchange.model_file(index)).read_bytes()
+    model = Path(exchange.model_file(form["model"])).read_bytes()
     return engines.load(form["engine"], model, SessionSettings(**form["settings"]))
 
 
-def _arrays(kind: str, index: int) -> dict[str, Array]:
-    return exchange.unpack_arrays(Path(exchange.arrays_file(kind, index)).read_bytes())
+def _inputs(job: Job, index: int) -> dict[str, Array]:
+    file = exchange.arrays_file("inputs", job["forms"][index]["inputs"])
+    return exchange.unpack_arrays(Path(file).read_bytes())
 
 
 def _bind(engine: Engine, feeds: Mapping[str, Array]) -> Run:

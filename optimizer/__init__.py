@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ def optimize(
     model: str | Path,
     data: Data = None,
     metric: str = "agreement",
-    target: str = "local",
+    target: str | Sequence[str] = "local",
     budget: str = "1pt",
     **options: Any,
 ) -> Result:
@@ -27,7 +28,7 @@ def optimize(
         data: Samples to calibrate on, or a pair (samples to calibrate on, samples to judge with). Each is a file, a
             folder or ``module:function`` as on the command line, or arrays by input name, labels as ``y``.
         metric: A built-in metric, or ``module:function``.
-        target: Name of a device profile.
+        target: A machine as `--target` names it, or several.
         budget: What may be lost: ``1pt`` or ``1%``.
         options: Further fields of `optimizer.request.Request`, such as ``effort="thorough"``.
 

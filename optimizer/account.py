@@ -25,6 +25,7 @@ class Account:
         losses: Layer name -> what its rounding alone costs, where that was asked.
         costs: Layer name -> predicted (microseconds in float32, in int8), where shapes are known.
         timings: Every comparison the result rests on.
+        notes: What was not tried for want of something that can be installed, with the command, one sentence each.
         anew: How many of them were taken here although those of a package were to stand instead.
     """
 
@@ -36,4 +37,5 @@ class Account:
     losses: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     timings: tuple[Timed, ...] = ()
+    notes: tuple[str, ...] = ()
     anew: int = 0

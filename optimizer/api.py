@@ -58,6 +58,9 @@ def _fields(words: Mapping[str, Any]) -> dict[str, Any]:
     given = dict(words)
     given["metric"] = metrics.find(given["metric"])
     given["budget"] = Budget.parse(given["budget"], certain=given.get("confidence") is not None)
+    if not isinstance(given.get("target", ""), str):
+        given["target"], *more = given["target"]
+        given["more_targets"] = tuple(more)
     if given.get("threads") == "auto":
         given.update(threads=1, tune_threads=True)
     if given.get("cache") is not None:

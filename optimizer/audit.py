@@ -70,13 +70,14 @@ class Audit:
         return f"{self.integer} integer and {self.float32} float multiplications, {self.conversions} conversions"
 
 
-def audit(model: bytes, settings: SessionSettings, shapes: Shapes | None = None) -> Audit:
+def audit(model: bytes, settings: SessionSettings, shapes: Shapes | None = None, kernels: str | None = None) -> Audit:
     """Return how onnxruntime executes a model on this machine with these settings.
 
     Args:
         model: The model as it is served.
         settings: The session's settings.
         shapes: Full input shapes for the prediction; open sizes are taken as 1 where they are not given.
+        kernels: The processor that the prediction is for, as `predict` takes it.
 
     Raises:
         BadInput: E-MODEL-LOAD, the model does not load.
@@ -96,7 +97,7 @@ def audit(model: bytes, settings: SessionSettings, shapes: Shapes | None = None)
         strays=strays,
         slow=tuple(slow_kernels(written, executed, settings)),
         saturating=saturating_layers(model),
-        prediction=predict(model, executed, {node.name for node in fallen}, shapes or {}),
+        prediction=predict(model, executed, {node.name for node in fallen}, shapes or {}, kernels),
     )
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from benchmarks.latency import Interval, verdict
-from edge_runtime.inference.engine import Array, Feeds
-from edge_runtime.inference.ort import OrtEngine, SessionSettings
-from edge_runtime.package.manifest import Accuracy
+from edge_runtime.inference import engines
+from edge_runtime.inference.engine import Array, Engine, Feeds
+from edge_runtime.inference.ort import SessionSettings
+from edge_runtime.package.manifest import Accuracy, Label, Quantity
 from optimizer.evaluate import Budget, Judge
 from optimizer.recipe import Recipe
 from optimizer.schemes import Int8Dynamic, Scheme
@@ -35,6 +36,10 @@ class Candidate:
         milliseconds: Median latency at batch 1 with its interval, None until timed.
         speedup: Against the user's own model in the same run.
         rejected: Why it is out, None while it is in.
+        quantity: What `speedup` is the ratio of; anything but time is a direction, never milliseconds.
+        engine_name: What executes it, see `edge_runtime.inference.engines`.
+        agreement: Of its outputs with onnxruntime's of the same file on the golden samples, in dB; None in onnxruntime
+            itself.
     """
 
     name: str
@@ -48,6 +53,14 @@ class Candidate:
     milliseconds: Interval | None = None
     speedup: Interval | None = None
     rejected: str | None = None
+    quantity: Quantity = "time"
+    engine_name: str = engines.DEFAULT
+    agreement: float | None = None
+
+    @property
+    def label(self) -> Label:
+        """Return how its speed-up came about."""
+        return label_of(self.quantity)
 
     @property
     def scheme(self) -> Scheme | None:
@@ -64,9 +77,14 @@ class Candidate:
         """Return the median speed-up; 0 where it was not timed."""
         return self.speedup.value if self.speedup else 0.0
 
-    def engine(self) -> OrtEngine:
+    @property
+    def is_elsewhere(self) -> bool:
+        """Tell whether another engine than onnxruntime executes it."""
+        return self.engine_name != engines.DEFAULT
+
+    def engine(self) -> Engine:
         """Load the candidate as it will be served."""
-        return OrtEngine(self.data, self.settings)
+        return engines.load(self.engine_name, self.data, self.settings)
 
     def run_one(self, sample: Feeds) -> dict[str, Array]:
         """Load and run one sample."""
@@ -84,25 +102,44 @@ def judge(candidate: Candidate, by: Judge | None, budget: Budget) -> Candidate:
     if not isfinite(accuracy.value):
         return replace(judged, rejected=f"E-METRIC-NAN: its {accuracy.metric} is {accuracy.value}, no number")
     loss = accuracy.loss_high if budget.certain else accuracy.loss
-    if candidate.scheme is None or budget.is_met(by.metric, loss, accuracy.reference):
+    if (candidate.scheme is None and not candidate.is_elsewhere) or budget.is_met(by.metric, loss, accuracy.reference):
         return judged
     values = f"{accuracy.metric} {accuracy.value:.4f} against {accuracy.reference:.4f}"
     upper = f", its loss up to {accuracy.loss_high:.4f}," if budget.certain else ""
     return replace(judged, rejected=f"outside the budget of {budget}: {values}{upper} on {accuracy.samples} samples")
 
 
-def gate(candidate: Candidate) -> Candidate:
-    """Reject what does not gain what it is for: shown to be faster, or smaller and not shown to be slower."""
+def label_of(quantity: Quantity) -> Label:
+    """Return how a ratio of this quantity came about: only time is measured."""
+    return "measured" if quantity == "time" else "predicted"
+
+
+def gate(candidate: Candidate, where: str = "here") -> Candidate:
+    """Reject what does not gain what it is for: shown to be faster, or smaller and not shown to be slower.
+
+    Args:
+        candidate: A form with its speed-up.
+        where: The machine that the speed-up is of, in words after the verdict: ``here``, ``on a Cortex-A72``.
+    """
     speedup = candidate.speedup
     if candidate.rejected or speedup is None:
         return candidate
-    measured = f"{speedup.value:.2f} x ({speedup.low:.2f} to {speedup.high:.2f})"
-    if candidate.scheme is not None and candidate.scheme.smaller_only:
-        slower = verdict(speedup) == "slower"
-        return replace(candidate, rejected=f"slower than float32 here: {measured}") if slower else candidate
-    if verdict(speedup) == "faster":
+    found = verdict(speedup)
+    if found == "faster" or (candidate.scheme is not None and candidate.scheme.smaller_only and found != "slower"):
         return candidate
-    return replace(candidate, rejected=f"not shown to be faster than float32 here: {measured}")
+    return replace(candidate, rejected=_no_gain(candidate, speedup, where))
+
+
+def _no_gain(candidate: Candidate, speedup: Interval, where: str) -> str:
+    if candidate.quantity == "instructions":
+        words = "more instructions than" if speedup.value < 1 else "hardly fewer instructions than"
+        return f"{words} float32 {where} (predicted): {speedup.value:.2f} x"
+    if candidate.quantity == "formulas":
+        words = "slower than" if speedup.value < 1 else "nothing says that it is faster than"
+        return f"{words} float32 {where} (predicted): {speedup.value:.2f} x"
+    measured = f"{speedup.value:.2f} x ({speedup.low:.2f} to {speedup.high:.2f})"
+    smaller_only = candidate.scheme is not None and candidate.scheme.smaller_only
+    return f"{'slower than' if smaller_only else 'not shown to be faster than'} float32 {where}: {measured}"
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:

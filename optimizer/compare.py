@@ -12,8 +12,9 @@ import onnx
 
 from benchmarks.inputs import synthetic_feeds
 from edge_runtime.errors import BadInput
+from edge_runtime.inference import engines
 from edge_runtime.inference.batch import run_all
-from edge_runtime.inference.engine import Array, Feeds, Tensor
+from edge_runtime.inference.engine import Array, Engine, Feeds, Tensor
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 from edge_runtime.package import archive, golden
 from edge_runtime.package.manifest import Manifest, Variant
@@ -38,7 +39,7 @@ class Side:
     path: Path
     size: int
     model: onnx.ModelProto
-    engine: OrtEngine
+    engine: Engine
     manifest: Manifest | None = None
     golden_inputs: Feeds | None = None
 
@@ -128,7 +129,7 @@ def open_side(path: Path) -> Side:
     package = archive.read(path)
     manifest, variant = package.manifest, package.manifest.variants[0]
     data = package.members[variant.file]
-    engine = OrtEngine(data, SessionSettings(config=variant.session))
+    engine = engines.load(variant.engine, data, SessionSettings(config=variant.session))
     samples = golden.inputs_of(variant, package.members[manifest.golden.file])
     real = None if manifest.golden.synthetic else samples
     return Side(path, len(data), onnx.load_model_from_string(data), engine, manifest, real)
@@ -150,11 +151,11 @@ def difference(name: str, expected: Array, actual: Array) -> OutputDifference:
         return OutputDifference(name, math.inf, None, agreement, samples)
     noise = np.subtract(signal, other, where=finite, out=np.zeros_like(signal))
     largest = float(np.abs(noise).max(initial=0.0))
-    return OutputDifference(name, largest, _sqnr(signal[finite], noise), agreement, samples)
+    return OutputDifference(name, largest, sqnr(signal[finite], noise), agreement, samples)
 
 
-def _sqnr(signal: Array, noise: Array) -> float | None:
-    """Return 10 log10(sum of signal squared / sum of noise squared)."""
+def sqnr(signal: Array, noise: Array) -> float | None:
+    """Return 10 log10(sum of signal squared / sum of noise squared); infinity without noise, None without signal."""
     power, lost = float(np.sum(signal**2)), float(np.sum(noise**2))
     if lost == 0.0:
         return math.inf

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -128,6 +128,18 @@ class Judge:
             samples=len(self.data),
             confidence=self.confidence,
         )
+
+    def value_of(self, outputs: Mapping[str, Array]) -> float | None:
+        """Return the value of all of a model's outputs on the first samples.
+
+        None where it is no number on so few, or where the metric does not go by samples.
+        """
+        viewed = self.reader(outputs)
+        rows = len(next(iter(viewed.values())) if isinstance(viewed, dict) else viewed)
+        if len(self.truth) != len(self.data):
+            return None
+        value = _value_or_nan(self.metric, viewed, self.truth[:rows])
+        return value if np.isfinite(value) else None
 
     def doubts(self) -> tuple[str, ...]:
         """Return what these samples cannot show, one sentence each."""

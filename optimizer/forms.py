@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from benchmarks.latency import Interval
-from devices import profile
 from edge_runtime.inference.engine import Feeds
+from edge_runtime.inference.engines import DEFAULT
 from optimizer.account import Account
 from optimizer.bases import observed
 from optimizer.cache import Cache
 from optimizer.candidates import Candidate, judge
 from optimizer.cost import layer_costs
+from optimizer.engine_forms import EngineForms, only, wanted_engines
 from optimizer.executor import Workers
-from optimizer.placement import PlacementSearch
+from optimizer.placement import PlacementSearch, static_recipe
 from optimizer.recipe import Recipe
 from optimizer.request import Request
 from optimizer.schemes import Int8Static, Scheme
@@ -32,9 +33,10 @@ _REWRITTEN = "rewritten"
 
 @dataclass(frozen=True)
 class Means:
-    """What forms are made and timed with."""
+    """What forms are made and timed with; `kernels` is what the machine timed multiplies 8-bit numbers with."""
 
     stopwatch: Stopwatch
+    kernels: str
     cache: Cache
     workers: Workers
     progress: Progress
@@ -57,14 +59,24 @@ class Shop:
     means: Means
 
     def forms(self, schemes: Sequence[Scheme], feeds: Feeds) -> tuple[list[Candidate], Account]:
-        """Return judged forms, and how they came about.
+        """Return judged forms, in every engine that is asked for, and how they came about.
 
         Args:
             schemes: Those that the target allows.
             feeds: A few samples whose outputs no rewrite may change.
         """
+        wanted, notes = wanted_engines(self.request)
+        forms, account = self._forms(schemes, feeds)
+        more: list[Candidate] = []
+        for name in wanted:
+            more += EngineForms(self, name).of([self.own, *forms], account)
+        return [*only(self.request.engine, forms), *more], replace(account, notes=notes)
+
+    def _forms(self, schemes: Sequence[Scheme], feeds: Feeds) -> tuple[list[Candidate], Account]:
+        """Return the forms in onnxruntime."""
         simplified = simplify(self.own.data, feeds)
-        faster = speed_up(simplified.data, feeds, self._speedup, self.means.progress)
+        unit = self.means.stopwatch.unit
+        faster = speed_up(simplified.data, feeds, self._speedup, self.means.progress, unit=unit)
         account = Account(rewrites=(*simplified.steps, *faster.steps), simplified=simplified.data)
         forms = [self._float32("fp32-simplified", simplified)] if simplified.data != self.own.data else []
         forms += [self._float32("fp32-rewritten", faster)] if faster.data != simplified.data else []
@@ -72,20 +84,20 @@ class Shop:
         if faster.data != simplified.data:
             bases.append(self._base(_REWRITTEN, faster.data))
         for base in bases:
-            forms += self._bench(base).judged(list(_orders(base, schemes)))
-        if Int8Static() not in schemes or self.terms.by is None:
+            forms += self.bench(base).judged(list(_orders(base, schemes)))
+        static = next((scheme for scheme in schemes if isinstance(scheme, Int8Static)), None)
+        if static is None or self.terms.by is None:
             return forms, account
-        return self._searched(bases, forms, account)
+        return self._searched(static, bases, forms, account)
 
     def _searched(
-        self, bases: Sequence[Base], forms: list[Candidate], account: Account
+        self, static: Int8Static, bases: Sequence[Base], forms: list[Candidate], account: Account
     ) -> tuple[list[Candidate], Account]:
         """Add the static forms of every base, and what was found out about its layers."""
         shapes = {name: array.shape for name, array in self.terms.sample.items()}
-        kernels = profile.load(profile.LOCAL).int8_kernels  # where forms are timed, whatever they are for
         for base in bases:
-            costs = layer_costs(base.data, shapes, kernels)
-            found = self._search(base, costs)
+            costs = layer_costs(base.data, shapes, self.means.kernels)
+            found = self._search(base, costs, static)
             forms = [*forms, *found.forms]
             account = replace(
                 account,
@@ -96,17 +108,20 @@ class Shop:
             )
         return forms, account
 
-    def _search(self, base: Base, costs: dict[str, tuple[float, float]]) -> Found:
-        bench = self._bench(base)
-        placements = PlacementSearch(bench, self.means.stopwatch, self.own, costs, self.request.method)
+    def _search(self, base: Base, costs: dict[str, tuple[float, float]], static: Int8Static) -> Found:
+        bench = self.bench(base)
+        recipe = static_recipe(static, self.request.method, base.data)
+        placements = PlacementSearch(bench, self.means.stopwatch, self.own, costs, recipe)
         return StaticSearch(bench, placements, costs, self.means.progress).run(self.request.effort)
 
     def _base(self, label: str, data: bytes) -> Base:
         base = Base(label, data, calibration=self.request.calibration, memory=self.request.memory)
         return observed(base, self.means.cache, partial(self.means.progress, "observing activations"))
 
-    def _bench(self, base: Base) -> Workbench:
-        return Workbench(base, self.terms, self.means.cache, self.means.workers, conditions())
+    def bench(self, base: Base, engine: str = DEFAULT) -> Workbench:
+        """Return who makes the forms of a base, and judges them in an engine."""
+        terms = replace(self.terms, engine_name=engine)
+        return Workbench(base, terms, self.means.cache, self.means.workers, conditions())
 
     def _speedup(self, before: bytes, after: bytes) -> Interval:
         old, new = (replace(self.own, name=name, data=one) for name, one in (("before", before), ("after", after)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from optimizer.calibrate.ranges import METHODS
 from optimizer.candidates import Candidate
 from optimizer.correct import CORRECTIONS, in_order
-from optimizer.placement import layers_of, renamed
+from optimizer.placement import guarded, layers_of, renamed
 from optimizer.repair import fewest_float_layers
 from optimizer.workbench import Order, Workbench
 
@@ -94,6 +94,7 @@ class Ladder:
         yield "last or first layer in float32", self._ends_in_float
         for name in CORRECTIONS:
             yield name, lambda order, name=name: [_corrected(order, name)]  # type: ignore[misc]
+        yield "onnxruntime's guard, and weights of full range", _with_guard
         yield "16-bit activations for the costliest layers", self._wide
 
     def _ends_in_float(self, order: Order) -> list[Order]:
@@ -128,6 +129,10 @@ def _other_ranges(order: Order) -> list[Order]:
         for method in METHODS
         if method != order.recipe.method
     ]
+
+
+def _with_guard(order: Order) -> list[Order]:
+    return [guarded(order)] if order.recipe.reduced else []
 
 
 def _corrected(order: Order, name: str) -> Order:

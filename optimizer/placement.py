@@ -1,4 +1,4 @@
-"""Where int8 begins and ends: which layers stay float, found by measured milliseconds.
+"""Where int8 begins and ends: which layers stay float, found by measured milliseconds where there are any.
 
 Only one contiguous int8 region pays: every boundary between float and int8 costs a quantize, a transpose and a reorder
 of the whole tensor. Layers that gain least from int8 (large images, few channels) stand at the front, so the form
@@ -16,12 +16,14 @@ from benchmarks.latency import Plan
 from optimizer.candidates import Candidate
 from optimizer.graph import float_weights
 from optimizer.recipe import Recipe
-from optimizer.schemes import Int8Static
+from optimizer.schemes import SAFE, Int8Static
 from optimizer.stopwatch import Stopwatch
 from optimizer.workbench import Base, Order, Workbench
 
+PLAIN = Recipe(Int8Static())
 _PLAN = Plan(rounds=11)  # enough to rank forms; who is taken is timed again, longer, against float32
 _HEADS_WITH_TAIL = 2  # how many of the fastest heads are tried with the last layer in float as well
+_FEW = 4  # heads compared where each comparison is dear
 _NEAR = 4  # heads of up to this many layers are always tried: the model of costs is least sure about them
 
 
@@ -69,24 +71,25 @@ def layers_of(data: bytes) -> Layers:
     return Layers(tuple(order[place] for place in places), tuple(tuple(order[:place]) for place in places))
 
 
-def cut_positions(count: int, most: int, predicted: Sequence[float] = ()) -> Sequence[int]:
+def cut_positions(count: int, most: int, predicted: Sequence[float] = (), near: int = _NEAR) -> Sequence[int]:
     """Return how many of `count` layers to try as a float head.
 
     Args:
         count: Layers in all.
-        most: How many positions to return at most, at least `_NEAR` where there are as many.
+        most: How many positions to return at most, at least `near` where there are as many.
         predicted: Cost of the whole model for a head of 0, 1, … layers, where there is a model of costs: the cheapest
             heads are tried besides the first few. Without it the rest is spread evenly.
+        near: Heads of up to this many layers are always tried.
     """
     positions = list(range(1, count))
     if len(positions) <= most:
         return positions
-    near, rest = positions[:_NEAR], positions[_NEAR:]
-    room = most - len(near)
+    first, rest = positions[:near], positions[near:]
+    room = most - len(first)
     if len(predicted) == count:
-        return sorted([*near, *sorted(rest, key=lambda head: predicted[head])[:room]])
+        return sorted([*first, *sorted(rest, key=lambda head: predicted[head])[:room]])
     step = -(-len(rest) // room)
-    return near + rest[::step]
+    return first + rest[::step]
 
 
 def predicted_totals(layers: Layers, costs: Mapping[str, tuple[float, float]]) -> list[float]:
@@ -110,7 +113,7 @@ class PlacementSearch:
         stopwatch: Times them.
         original: The user's own model, the reference of all times.
         costs: Predicted cost of each layer in float32 and int8, where known.
-        method: How ranges are read.
+        recipe: How forms are made, but for what stays float.
     """
 
     def __init__(
@@ -119,16 +122,16 @@ class PlacementSearch:
         stopwatch: Stopwatch,
         original: Candidate,
         costs: Mapping[str, tuple[float, float]],
-        method: str = "auto",
+        recipe: Recipe = PLAIN,
     ) -> None:
-        self._bench, self._stopwatch, self._original, self._method = bench, stopwatch, original, method
+        self._bench, self._stopwatch, self._original, self._recipe = bench, stopwatch, original, recipe
         self._layers = layers_of(bench.base.data)
         self._predicted = predicted_totals(self._layers, costs)
 
     def order(self, placement: Placement) -> Order:
         """Return how a form with this placement is made."""
-        order = static_order(self._bench.base, placement.keep_float(self._layers), placement.suffix(self._layers))
-        return replace(order, recipe=replace(order.recipe, method=self._method))
+        kept, suffix = placement.keep_float(self._layers), placement.suffix(self._layers)
+        return static_order(self._bench.base, kept, suffix, self._recipe)
 
     def ranked(self, most: int, progress: Callable[[int, int], None]) -> list[tuple[Order, Candidate]]:
         """Return the fully quantized form and those that ran faster than it, fastest first, built and timed.
@@ -138,7 +141,8 @@ class PlacementSearch:
             progress: Called with (rounds done, rounds in all).
         """
         count = len(self._layers)
-        placements = [Placement(head, 0) for head in (0, *cut_positions(count, most, self._predicted))]
+        most, near = (most, _NEAR) if self._stopwatch.is_cheap else (min(most, _FEW), 0)
+        placements = [Placement(head, 0) for head in (0, *cut_positions(count, most, self._predicted, near))]
         timed = self._timed(placements, progress)
         by_speed = sorted(range(len(timed)), key=lambda index: -timed[index][1].speed)
         best = [placements[index] for index in by_speed[:_HEADS_WITH_TAIL]]
@@ -155,13 +159,29 @@ class PlacementSearch:
         return list(zip(orders, timed, strict=True))
 
 
-def static_order(base: Base, keep_float: Sequence[str], suffix: str) -> Order:
+def static_recipe(scheme: Int8Static, method: str, data: bytes) -> Recipe:
+    """Return how the static forms of a model are made, but for what stays float."""
+    return Recipe(scheme, method, reduced=layers_of(data).names if scheme == SAFE else ())
+
+
+def static_order(base: Base, keep_float: Sequence[str], suffix: str, recipe: Recipe = PLAIN) -> Order:
     """Return how the static int8 form of a base is made whose given nodes stay float32, the protected ones besides."""
-    scheme = Int8Static()
+    scheme = recipe.scheme
     kept = tuple(dict.fromkeys([*keep_float, *base.protected]))
     words = f"; operators kept in float32: {len(kept)}" if kept else ""
     label = f"-{base.label}" if base.label else ""
-    return Order(f"{scheme.name}{label}{suffix}", f"{scheme.precision}{words}", Recipe(scheme, keep_float=kept))
+    made = replace(recipe, keep_float=kept)
+    return Order(f"{scheme.name}{label}{suffix}", f"{scheme.precision}{words}", made)
+
+
+def guarded(order: Order) -> Order:
+    """Return the same form with weights of full range, for which x86 without VNNI needs onnxruntime's guard."""
+    safe, plain = order.recipe.scheme, PLAIN.scheme
+    return Order(
+        order.name.replace(safe.name, plain.name, 1),
+        order.precision.replace(safe.precision, plain.precision, 1),
+        replace(order.recipe, scheme=plain, reduced=()),
+    )
 
 
 def renamed(order: Order, suffix: str, words: str, **changes: object) -> Order:

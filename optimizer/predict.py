@@ -51,19 +51,22 @@ class Prediction:
 NOTHING_QUANTIZED = Prediction("unsure", "nothing was quantized with fixed ranges", 1.0)
 
 
-def predict(model: bytes, executed: onnx.GraphProto, fallen: Collection[str], shapes: Shapes) -> Prediction:
-    """Return a prediction for a model with Q and DQ on this machine.
+def predict(
+    model: bytes, executed: onnx.GraphProto, fallen: Collection[str], shapes: Shapes, kernels: str | None = None
+) -> Prediction:
+    """Return a prediction for a model with Q and DQ.
 
     Args:
         model: The model as written.
         executed: The graph onnxruntime executes of it.
         fallen: Layers that were quantized and run in float.
         shapes: Full input shapes.
+        kernels: What the processor multiplies 8-bit numbers with, None for this machine's.
     """
     written = onnx.load_model_from_string(model).graph
     if not any(node.op_type == "DequantizeLinear" for node in written.node):
         return NOTHING_QUANTIZED
-    kernels = load(LOCAL).int8_kernels
+    kernels = load(LOCAL).int8_kernels if kernels is None else kernels
     costs = layer_costs(model, shapes, kernels)
     integer = _integer_layers(written) - {*fallen}
     if not costs or not integer <= costs.keys():

@@ -16,6 +16,7 @@ class Recipe:
         method: How ranges are read from histograms: auto, minmax, percentile, entropy or mse.
         keep_float: Names of nodes that stay float32.
         wide: Names of nodes whose activations take 16 bits.
+        reduced: Names of layers whose weights are kept from sums above 16 bits, for x86 without VNNI.
         corrections: Weight corrections applied to the float model first, in order, by name.
     """
 
@@ -23,4 +24,5 @@ class Recipe:
     method: str = "auto"
     keep_float: tuple[str, ...] = ()
     wide: tuple[str, ...] = ()
+    reduced: tuple[str, ...] = ()
     corrections: tuple[str, ...] = ()

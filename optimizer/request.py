@@ -44,7 +44,8 @@ class Request:
         metric: The metric of the budget.
         budget: How much of it may be spent.
         confidence: Coverage of the intervals of metric and loss.
-        target: Name of a device profile.
+        target: A device profile, ``emulated:PROFILE`` or ``ssh://user@host[:port]``, as `optimizer.target` finds it.
+        more_targets: Further ones; the package holds a variant for each.
         output: The model output the metric looks at, None for the first float one.
         shapes: Input name -> shape for open dimensions, where there are no data to take it from.
         threads: Intra-op threads, for measuring and for serving.
@@ -53,12 +54,15 @@ class Request:
         method: How ranges are read from what calibration saw: auto, minmax, percentile, entropy or mse.
         memory: Bytes of activations held at a time while observing, None for the default.
         require_int8: Fail rather than return float32.
+        require_verified: Fail where nothing ran at a target.
+        also_float32: Add the user's own model as a last variant even where another runs on any machine.
         identity: Name, version and serving steps written into the package.
         plan: How long to measure.
         executor: Where forms are made and judged: local, inline or dask://HOST:PORT.
         cache: Folder of results that need not be computed again, None for none.
         measurements: Comparisons taken before, that stand instead of new ones.
         machine: What they were taken on, None for this machine.
+        engine: What executes the forms: auto tries every engine that is installed, else one by name.
     """
 
     calibration: Dataset | None = None
@@ -67,6 +71,7 @@ class Request:
     budget: Budget = field(default_factory=lambda: Budget(1.0, relative=False))
     confidence: float = CONFIDENCE
     target: str = profile.LOCAL
+    more_targets: tuple[str, ...] = ()
     output: str | None = None
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     threads: int = 1
@@ -75,12 +80,20 @@ class Request:
     method: str = "auto"
     memory: int | None = None
     require_int8: bool = False
+    require_verified: bool = False
+    also_float32: bool = False
     identity: Identity = field(default_factory=Identity)
     plan: Plan = field(default_factory=lambda: Plan(rounds=31))
     executor: str = INLINE
     cache: Path | None = None
     measurements: tuple[Timed, ...] = ()
     machine: str | None = None
+    engine: str = "auto"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Return all targets as the user wrote them."""
+        return (self.target, *self.more_targets)
 
     @property
     def samples(self) -> Dataset | None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_runtime.package import archive
-from edge_runtime.package.manifest import Manifest
+from edge_runtime.package.manifest import Manifest, Variant
 from optimizer.audit import Audit
 from optimizer.candidates import Candidate
+from optimizer.for_target import Outcome
 from optimizer.report.evidence import Evidence
 
 
@@ -45,10 +46,12 @@ class Result:
         chosen: The candidate inside.
         candidates: All of them, the user's own model first, each with its reason where it lost.
         original_bytes: Size of the user's model on disk.
+        machine: What the speed-ups are of, in words.
         executed: How the runtime executes the chosen model on this machine.
         warnings: What the user should know before he trusts the result.
         evidence: What else was learned on the way, for the report.
         cached: What the folder of earlier results was good for.
+        others: What came out for further targets; all else here is of the first.
     """
 
     manifest: Manifest
@@ -56,10 +59,17 @@ class Result:
     chosen: Candidate
     candidates: tuple[Candidate, ...]
     original_bytes: int
+    machine: str
     executed: Audit
     warnings: tuple[str, ...]
     evidence: Evidence = field(default_factory=Evidence)
     cached: Cached = field(default_factory=Cached)
+    others: tuple[Outcome, ...] = ()
+
+    @property
+    def variant(self) -> Variant:
+        """Return the chosen form as the package holds it; with several targets it need not be the first there."""
+        return next(one for one in self.manifest.variants if self.members[one.file] == self.chosen.data)
 
     def write(self, path: str | Path) -> None:
         """Write the package; it is there whole or not at all."""

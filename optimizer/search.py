@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, TypeAlias
 
+from devices.host import int8_dot_products_saturate
+from edge_runtime.inference.engines import DEFAULT
 from optimizer.candidates import Candidate
 from optimizer.ladder import Ladder, RepairStep
-from optimizer.placement import Placement, PlacementSearch
+from optimizer.placement import Placement, PlacementSearch, guarded
 from optimizer.sensitivity import layer_losses
 from optimizer.workbench import Order, Workbench
 
@@ -67,7 +69,15 @@ class StaticSearch:
             ranked = self._placements.ranked(_MOST_POSITIONS[effort], timing)
         best = self._fastest_inside(ranked[: _MOST_JUDGED[effort]])
         self._repair(ranked[0], best)
+        self._judged(self._guarded())
         return self._found
+
+    def _guarded(self) -> list[Order]:
+        """Return the other way to serve what is inside the budget, where timing can tell which of them is faster."""
+        if not int8_dot_products_saturate() or self._bench.terms.engine_name != DEFAULT:
+            return []
+        inside = [one for one in self._found.forms if one.recipe and one.recipe.reduced and not one.rejected]
+        return [guarded(Order(one.name, one.precision, one.recipe)) for one in inside if one.recipe]
 
     def _fastest_inside(self, ranked: Sequence[tuple[Order, Candidate]]) -> Candidate | None:
         """Judge forms, fastest first, up to the first that meets the budget; return it with its time."""

@@ -6,17 +6,20 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import msgspec
 
 from benchmarks.latency import FEWEST_ROUNDS, Comparison, Interval, Plan, Run, clock_for, compare
 from edge_runtime.inference.engine import Engine, Feeds
+from edge_runtime.inference.engines import version_of
+from edge_runtime.package.manifest import Quantity
 from optimizer.cache import Cache, Parts, key
 from optimizer.candidates import Candidate
 from optimizer.executor import Ticks, silent
 
 _KIND = "timing"
-_MOST_SECONDS = 60.0  # of one comparison, where the fewest rounds allow that
+MOST_SECONDS = 60.0  # of one comparison, where the fewest rounds allow that
 
 
 class Timed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,18 +29,25 @@ class Timed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         digest: Of everything that went in: models, settings, input, plan, machine, tools.
         names: The forms, the reference first.
         comparison: Milliseconds per call and speed-ups over the reference, in the same order.
+        quantity: What was compared. Of ``instructions``, timings are millions of them; of ``formulas``, shares of the
+            reference's predicted time.
     """
 
     digest: str
     names: tuple[str, ...]
     comparison: Comparison
+    quantity: Quantity = "time"
 
 
 @dataclass
 class Stopwatch:
-    """Times forms on one machine; what was timed before is not timed again.
+    """Times forms on this machine; what was timed before is not timed again.
+
+    Subclasses judge forms for a machine that is elsewhere, by other means: see `_take`.
 
     Attributes:
+        quantity: What its speed-ups are the ratio of.
+        is_cheap: Whether dozens of forms may be compared, as the search for a placement does.
         sample: What every form is fed.
         machine: In words; part of what a time belongs to.
         tools: Name -> version of what executes the forms.
@@ -46,12 +56,20 @@ class Stopwatch:
         anew: How many of them were measured in this run.
     """
 
+    quantity: ClassVar[Quantity] = "time"
+    is_cheap: ClassVar[bool] = True
+
     sample: Feeds
     machine: str
     tools: dict[str, str]
     cache: Cache
     taken: list[Timed] = field(default_factory=list)
     anew: int = 0
+
+    @property
+    def unit(self) -> str:
+        """Return what stands behind its speed-ups in a sentence, label included where it is not measured."""
+        return "x" if self.quantity == "time" else f"x by {self.quantity} (predicted)"
 
     def timed(
         self,
@@ -61,10 +79,13 @@ class Stopwatch:
     ) -> list[Candidate]:
         """Return the candidates with milliseconds and speed-up over the first; those that are out stay as they are."""
         running = [candidate for candidate in candidates if not candidate.rejected]
-        comparison = self._compared(running, plan, progress)
+        comparison = self._remembered(running, plan, lambda: self._take(running, plan, progress))
+        is_time = self.quantity == "time"
         timed = {
-            candidate.name: replace(candidate, milliseconds=milliseconds, speedup=speedup)
-            for candidate, milliseconds, speedup in zip(running, comparison.timings, comparison.speedups, strict=True)
+            candidate.name: replace(
+                candidate, milliseconds=amount if is_time else None, speedup=speedup, quantity=self.quantity
+            )
+            for candidate, amount, speedup in zip(running, comparison.timings, comparison.speedups, strict=True)
         }
         return [timed.get(candidate.name, candidate) for candidate in candidates]
 
@@ -74,14 +95,12 @@ class Stopwatch:
             [before, after], "fresh sessions", lambda: _pair(timer(before.data, after.data))
         ).speedups[1]
 
-    def _compared(self, running: Sequence[Candidate], plan: Plan, progress: Ticks) -> Comparison:
-        def measured() -> Comparison:
-            engines = [candidate.engine() for candidate in running]
-            clock = clock_for(max(candidate.settings.threads for candidate in running))
-            runs = [_bind(engine, self.sample) for engine in engines]
-            return compare(runs, _bounded(plan, runs), progress=progress, clock=clock)
-
-        return self._remembered(running, plan, measured)
+    def _take(self, running: Sequence[Candidate], plan: Plan, progress: Ticks) -> Comparison:
+        """Compare the forms, the first being the reference."""
+        engines = [candidate.engine() for candidate in running]
+        clock = clock_for(max(candidate.settings.threads for candidate in running))
+        runs = [_bind(engine, self.sample) for engine in engines]
+        return compare(runs, _bounded(plan, runs), progress=progress, clock=clock)
 
     def _remembered(
         self, running: Sequence[Candidate], plan: Plan | str, measured: Callable[[], Comparison]
@@ -94,7 +113,8 @@ class Stopwatch:
             self.cache.put(_KIND, parts, msgspec.json.encode(comparison))
         else:
             comparison = msgspec.json.decode(entry, type=Comparison)
-        self.taken.append(Timed(key(parts), tuple(candidate.name for candidate in running), comparison))
+        names = tuple(candidate.name for candidate in running)
+        self.taken.append(Timed(key(parts), names, comparison, self.quantity))
         return comparison
 
     def _parts(self, running: Sequence[Candidate], plan: Plan | str) -> Parts:
@@ -102,8 +122,13 @@ class Stopwatch:
             name: [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
             for name, array in self.sample.items()
         }
-        forms = [[hashlib.sha256(one.data).hexdigest(), one.settings] for one in running]
+        forms = [[hashlib.sha256(one.data).hexdigest(), one.settings, *_engine(one)] for one in running]
         return {"forms": forms, "inputs": inputs, "plan": plan, "machine": self.machine, "tools": self.tools}
+
+
+def _engine(one: Candidate) -> tuple[str, ...]:
+    """Return engine and release; nothing for onnxruntime, which stands among the tools of every time."""
+    return (one.engine_name, version_of(one.engine_name)) if one.is_elsewhere else ()
 
 
 def pin(cache: Cache, taken: Sequence[Timed]) -> None:
@@ -126,7 +151,7 @@ def _bounded(plan: Plan, runs: Sequence[Run]) -> Plan:
         begin = time.perf_counter()
         run()
         round_seconds += max(plan.slot_seconds, time.perf_counter() - begin)
-    return replace(plan, rounds=max(FEWEST_ROUNDS, min(plan.rounds, int(_MOST_SECONDS / round_seconds))))
+    return replace(plan, rounds=max(FEWEST_ROUNDS, min(plan.rounds, int(MOST_SECONDS / round_seconds))))
 
 
 def _rounded(comparison: Comparison) -> Comparison:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -22,10 +21,23 @@ def counts(cores: int) -> list[int]:
 
 
 def tuned(
-    form: Candidate, reference: Candidate, stopwatch: Stopwatch, plan: Plan, progress: Callable[[int, int], None]
+    pair: tuple[Candidate, Candidate],
+    stopwatch: Stopwatch,
+    cores: int,
+    plan: Plan,
+    progress: Callable[[int, int], None],
 ) -> Candidate:
-    """Return the form with the thread count that is worth its cores, timed against the reference with its own count."""
-    settings = [replace(form.settings, threads=count) for count in counts(os.cpu_count() or 1)]
+    """Return a form with the thread count that is worth its cores.
+
+    Args:
+        pair: The reference, with its own count, and the form.
+        stopwatch: Times them.
+        cores: Of the machine that is timed.
+        plan: How long to measure.
+        progress: Called with (rounds done, rounds in all).
+    """
+    reference, form = pair
+    settings = [replace(form.settings, threads=count) for count in counts(cores)]
     tried = [replace(form, settings=one, name=f"{form.name} on {one.threads} threads") for one in settings]
     _, *timed = stopwatch.timed([replace(reference, name="reference"), *tried], plan, progress)
     return replace(best(timed), name=form.name)

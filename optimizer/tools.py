@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 
 from devices.host import detect
+from edge_runtime.inference import engines
 
 
 def conditions() -> dict[str, str]:
@@ -19,11 +20,13 @@ def conditions() -> dict[str, str]:
     return {**versions(), "machine": str(detect())}
 
 
-def versions() -> dict[str, str]:
-    """Return tool name -> version, for manifests."""
+def versions(engine: str = engines.DEFAULT) -> dict[str, str]:
+    """Return tool name -> version, for manifests; with that of another engine where one executes the model."""
+    more = {} if engine == engines.DEFAULT else {engine: engines.version_of(engine)}
     return {
         "edgeopt": metadata.version("edgeopt"),
         "numpy": np.__version__,
         "onnx": onnx.__version__,
         "onnxruntime": onnxruntime.__version__,
+        **more,
     }

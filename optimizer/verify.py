@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import numpy as np
 import onnx
 
 from benchmarks import remote
-from benchmarks.remote import Answers, Form, Machine
+from benchmarks.remote import Answers, Form, Machine, Work
 from devices.host import Host
 from devices.places.local import LocalPlace
 from devices.places.place import Label, Place
@@ -30,6 +31,7 @@ from optimizer.verify_metric import Asked, Scores, scores
 Progress = Callable[[str, int, int], None]
 
 _BATCH = 32  # as packages are built and golden samples are checked
+_EVALUATED = "/evaluation"  # behind a variant's name
 _DYNAMIC = "DynamicQuantizeLinear"  # scales by the batch at hand, so the batch is part of the answer
 
 
@@ -147,12 +149,8 @@ def verify(
     variants, skipped = _meant_for(package, place)
     samples = golden.inputs_of(variants[0], package.members[manifest.golden.file])
     both = _Both(package, place, progress)
-    tried = both.run("golden samples", variants, samples)
-    ran = [variant for variant in variants if variant.name not in tried.failed]
-    judged, found = tried, {}
-    if evaluation and ran:
-        judged = both.run("evaluation", ran, evaluation.data.feeds)
-        found = scores(manifest, evaluation.data, evaluation.asked, judged.there, judged.here)
+    tried, judged = both.run(variants, samples, evaluation.data.feeds if evaluation else None)
+    found = scores(manifest, evaluation.data, evaluation.asked, judged.there, judged.here) if evaluation else {}
     checks = tuple(_check(variant, tried, judged, found, both) for variant in variants)
     return Verification(
         package=manifest.label,
@@ -199,28 +197,34 @@ class _Both:
     place: Place
     progress: Progress
 
-    def run(self, stage: str, variants: Sequence[Variant], feeds: SampleFeeds) -> _Pair:
-        """Return what the variants compute of the samples; at the place first, as that is what may be missing."""
-        forms = [self.form(variant) for variant in variants]
-        there = self._at(self.place, f"{stage}, {self.place.name}", forms, feeds)
-        if self.place.name == LocalPlace.name:
-            return _Pair(there, there)
-        return _Pair(there, self._at(LocalPlace(), f"{stage}, this host", forms, feeds))
+    def run(self, variants: Sequence[Variant], samples: SampleFeeds, more: SampleFeeds | None) -> tuple[_Pair, _Pair]:
+        """Return what the variants compute of the golden samples, and of the evaluation samples (else the same)."""
+        works = [Work(self.form(variant), samples, _BATCH) for variant in variants]
+        if more is not None:
+            # As the package was built: one at a time where the result depends on the others.
+            forms = [replace(work.form, name=f"{work.form.name}{_EVALUATED}") for work in works]
+            works += [Work(form, more, 1 if _is_dynamic(form.model) else _BATCH) for form in forms]
+        there = self._at(self.place, works)  # first, as it is what may be missing
+        here = there if self.place.name == LocalPlace.name else self._at(LocalPlace(), works)
+        tried = _Pair(*(_part(answers, evaluated=False) for answers in (there, here)))
+        return tried, tried if more is None else _Pair(*(_part(answers, evaluated=True) for answers in (there, here)))
 
     def form(self, variant: Variant) -> Form:
         """Return a variant as it is served."""
         settings = SessionSettings(variant.threads, config=variant.session)
         return Form(variant.name, self.package.members[variant.file], settings, variant.engine)
 
-    def _at(self, place: Place, stage: str, forms: Sequence[Form], feeds: SampleFeeds) -> Answers:
-        """Run the forms in batches as the package was built with: of one where the result depends on the batch."""
-        dynamic = [form for form in forms if _is_dynamic(form.model)] if stage.startswith("evaluation") else []
-        groups = [([form for form in forms if form not in dynamic], _BATCH), (dynamic, 1)]
-        progress = lambda done, total: self.progress(stage, done, total)  # noqa: E731
-        parts = [remote.outputs(place, group, feeds, batch, progress) for group, batch in groups if group]
-        outputs = {name: arrays for part in parts for name, arrays in part.outputs.items()}
-        failures = {name: reason for part in parts for name, reason in part.failures.items()}
-        return Answers(parts[0].machine, outputs, failures)
+    def _at(self, place: Place, works: Sequence[Work]) -> Answers:
+        stage = "running here" if place.name == LocalPlace.name else f"running at {place.name}"
+        return remote.outputs_of(place, works, partial(self.progress, stage))
+
+
+def _part(answers: Answers, *, evaluated: bool) -> Answers:
+    """Return the answers to the golden or to the evaluation samples, under the variants' own names."""
+    names = {name for name in (*answers.outputs, *answers.failures) if name.endswith(_EVALUATED) == evaluated}
+    outputs = {name.removesuffix(_EVALUATED): answers.outputs[name] for name in names & set(answers.outputs)}
+    failures = {name.removesuffix(_EVALUATED): answers.failures[name] for name in names & set(answers.failures)}
+    return Answers(answers.machine, outputs, failures)
 
 
 def _check(variant: Variant, tried: _Pair, judged: _Pair, found: Mapping[str, Scores], both: _Both) -> Check:

@@ -10,9 +10,11 @@ from functools import cached_property
 import msgspec
 import onnx
 
+from devices.host import int8_dot_products_saturate
 from edge_runtime.errors import BadInput
+from edge_runtime.inference import engines
 from edge_runtime.inference.engine import Feeds
-from edge_runtime.inference.ort import SessionSettings
+from edge_runtime.inference.ort import GUARD, SessionSettings
 from edge_runtime.package.manifest import Accuracy
 from optimizer import float16_parity
 from optimizer.cache import Cache, Parts
@@ -27,7 +29,9 @@ from optimizer.executor import Ticks, Workers, silent
 from optimizer.float16_steps import too_coarse
 from optimizer.quantize import quantize, tensors_to_observe
 from optimizer.quantizers import float16
+from optimizer.quantizers.fitted import fitted
 from optimizer.recipe import Recipe
+from optimizer.saturation import saturating_layers
 from optimizer.schemes import Float16
 
 _PARITY_SAMPLES = 32
@@ -79,18 +83,26 @@ class Terms:
         by: Who judges accuracy, None without data.
         budget: What may be lost.
         threads: Intra-op threads.
+        engine_name: What executes the forms.
     """
 
     sample: Feeds
     by: Judge | None
     budget: Budget
     threads: int
+    engine_name: str = engines.DEFAULT
 
     def parts(self) -> Parts:
         """Return what a judgement depends on."""
         if self.by is None:
+            return self.means()
+        return {**self.by.parts(), "budget": self.budget, **self.means()}
+
+    def means(self) -> Parts:
+        """Return what it depends on whether a form runs."""
+        if self.engine_name == engines.DEFAULT:
             return {"threads": self.threads}
-        return {**self.by.parts(), "budget": self.budget, "threads": self.threads}
+        return {"threads": self.threads, "engine": [self.engine_name, engines.version_of(self.engine_name)]}
 
 
 class _Made(msgspec.Struct, frozen=True):
@@ -152,7 +164,7 @@ class Workbench:
 
     def _parts(self, kind: str, order: Order) -> Parts:
         scheme = type(order.recipe.scheme).__name__
-        terms = self.terms.parts() if kind == "judged" else {"threads": self.terms.threads}
+        terms = self.terms.parts() if kind == "judged" else self.terms.means()
         return {"base": self.base.digest, "scheme": scheme, "recipe": order.recipe, "tools": self._tools, **terms}
 
 
@@ -161,12 +173,16 @@ def build(common: tuple[Base, Terms], order: Order) -> Candidate:
     base, terms = common
     empty = _empty(base, order, terms)
     try:
-        candidate = replace(empty, data=form(base, order.recipe))
+        candidate = replace(empty, data=fitted(form(base, order.recipe), terms.engine_name))
         candidate.run_one(terms.sample)
     except BadInput as error:
         return replace(empty, rejected=f"cannot be made: {error.message}")
     if candidate.data == base.data:
         return replace(empty, rejected="nothing in the model takes this form")
+    unguarded = candidate.settings.config.get(GUARD) == "0" or (candidate.is_elsewhere and int8_dot_products_saturate())
+    if unguarded and (left := saturating_layers(candidate.data)):
+        layers = ", ".join(one.layer for one in left)
+        return replace(empty, rejected=f"cannot be served without the guard: sums of {layers} may exceed 16 bits")
     if isinstance(order.recipe.scheme, Float16):
         samples = base.calibration.head(_PARITY_SAMPLES) if base.calibration else terms.sample
         return replace(candidate, rejected=float16_parity.fault(base.data, candidate.data, samples))
@@ -233,5 +249,7 @@ class _Quantized:
 
 
 def _empty(base: Base, order: Order, terms: Terms) -> Candidate:
-    settings = SessionSettings(terms.threads, config=order.recipe.scheme.session)
-    return Candidate(order.name, order.precision, b"", settings, order.recipe, base.label)
+    is_default = terms.engine_name == engines.DEFAULT
+    settings = SessionSettings(terms.threads, config=order.recipe.scheme.session if is_default else {})
+    empty = Candidate(order.name, order.precision, b"", settings, order.recipe, base.label)
+    return replace(empty, engine_name=terms.engine_name)

@@ -18,7 +18,18 @@ ROOT = Path(__file__).resolve().parents[1]
 # Package -> what it may import besides itself and the standard library.
 FLOORS = {
     "devices": {"tomli"},
-    "edge_runtime": {"devices", "amqtt", "click", "cryptography", "msgspec", "numpy", "onnxruntime", "paho", "tomli"},
+    "edge_runtime": {
+        "devices",
+        "amqtt",
+        "click",
+        "cryptography",
+        "msgspec",
+        "numpy",
+        "onnxruntime",
+        "openvino",
+        "paho",
+        "tomli",
+    },
     "benchmarks": {"edge_runtime", "devices", "numpy"},
     "optimizer": {"benchmarks", "edge_runtime", "devices"}
     | {"PIL", "click", "google", "msgspec", "numpy", "onnx", "onnxruntime", "rich"},
@@ -27,6 +38,7 @@ FLOORS = {
 # Development tools, not in the wheel: they compare with other tools, each in an environment of its own.
 PEERS = "benchmarks/peers/"
 PEERS_MAY_IMPORT = {"optimizer", "edge_runtime", "devices", "numpy", "onnx", "onnxruntime", "nncf", "olive", "quark"}
+PEERS_MAY_IMPORT |= {"sklearn"}  # the labelled digits that come with it
 
 # Library -> the only place that may import it, as the beginning of a path.
 DOORS = {
@@ -38,6 +50,7 @@ DOORS = {
     "distributed": ("optimizer/dask_cluster.py",),
     "onnxruntime": ("edge_runtime/inference/ort.py", "optimizer/", PEERS),
     "onnxruntime.InferenceSession": ("edge_runtime/inference/ort.py",),
+    "openvino": ("edge_runtime/inference/openvino.py",),
     "paho": ("edge_runtime/messaging/connection.py",),
     "rich": ("optimizer/cli/", "optimizer/report/"),
 }
@@ -310,7 +323,7 @@ def test_help_imports_nothing_heavy(package: str, tmp_path: Path) -> None:
 def test_the_daemon_never_imports_onnx(tmp_path: Path) -> None:
     """Every module of edge_runtime, but the embedded broker of the demo, loads where no extra is installed."""
     code = (
-        "for name in ('onnx', 'rich', 'PIL', 'amqtt', 'google'):\n"
+        "for name in ('onnx', 'rich', 'PIL', 'amqtt', 'google', 'openvino'):\n"
         "    sys.modules[name] = None\n"
         "import importlib, pkgutil, edge_runtime\n"
         "skipped = ('edge_runtime.__main__', 'edge_runtime.messaging.embedded_broker')\n"

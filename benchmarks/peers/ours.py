@@ -8,16 +8,18 @@ from pathlib import Path
 
 from benchmarks.peers import process
 from benchmarks.peers.work import Work
+from edge_runtime.inference.engines import DEFAULT
 from edge_runtime.package import archive
 
 
 @dataclass(frozen=True)
 class Made:
-    """What the command left: its variant's file, session entries and sentence, and how the command ended."""
+    """What the command left: its variant's file, session entries, sentence and engine, and how the command ended."""
 
     ended: process.Ended
     session: dict[str, str]
     note: str
+    engine: str
 
 
 def quantize(work: Work, calibration: Path, output: Path, timeout: float) -> Made:
@@ -37,8 +39,9 @@ def quantize(work: Work, calibration: Path, output: Path, timeout: float) -> Mad
     ]
     ended = process.run(command, output.parent, timeout)
     if ended.status != 0:
-        return Made(ended, {}, "")
+        return Made(ended, {}, "", DEFAULT)
     found = archive.read(package)
     variant = found.manifest.variants[0]
     output.write_bytes(found.members[variant.file])
-    return Made(ended, dict(variant.session), f"{variant.name}: {found.manifest.chosen_because}")
+    note = f"{variant.name}: {found.manifest.chosen_because}"
+    return Made(ended, dict(variant.session), note, variant.engine)

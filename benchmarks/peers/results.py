@@ -28,6 +28,7 @@ class Row:
         milliseconds: Per call, median of each process.
         reason: Why there is no such form, or why it does not run.
         note: What the tool itself says of its form.
+        engine: What executes it.
     """
 
     tool: str
@@ -41,6 +42,7 @@ class Row:
     milliseconds: tuple[float, ...] = ()
     reason: str | None = None
     note: str = ""
+    engine: str = "onnxruntime"
 
     @property
     def is_peer(self) -> bool:

@@ -18,6 +18,7 @@ from benchmarks.peers import environments, ours, process
 from benchmarks.peers.results import COPY, FLOAT32, OURS, Row, Table
 from benchmarks.peers.work import Work
 from devices.host import int8_dot_products_saturate
+from edge_runtime.inference import engines
 
 CHILD = Path(__file__).with_name("child.py")
 CHILD_SECONDS = 900.0
@@ -99,9 +100,12 @@ def run(work: Work, setup: Setup, folder: Path, say: Say) -> tuple[Table, Machin
 def _peer(tool: str, setup: Setup, model: Path, samples: Path) -> Form:
     """Let a tool work on its own copy of the model, in its own folder and home."""
     module = importlib.import_module(f"benchmarks.peers.tools.{tool}")
-    environment = environments.provide(tool, module.REQUIREMENTS, setup.environments)
+    engine = getattr(module, "ENGINE", engines.DEFAULT)
+    if install := engines.available()[engine]:
+        return Form(Row(tool, reason=f"{engine} is not installed here: {install}", engine=engine), None)
+    environment = environments.provide(getattr(module, "ENVIRONMENT", tool), module.REQUIREMENTS, setup.environments)
     if environment.reason:
-        return Form(Row(tool, reason=environment.reason), None)
+        return Form(Row(tool, reason=environment.reason, engine=engine), None)
     folder = model.parent / tool
     folder.mkdir()
     copy, output = folder / "model.onnx", folder / "quantized.onnx"
@@ -114,6 +118,7 @@ def _peer(tool: str, setup: Setup, model: Path, samples: Path) -> Form:
         version=version.read_text("utf-8") if version.is_file() else "",
         seconds=ended.seconds,
         peak_bytes=ended.peak_bytes,
+        engine=engine,
     )
     return _made(row, ended, output)
 
@@ -126,6 +131,7 @@ def _ours(work: Work, setup: Setup, samples: Path, folder: Path) -> Form:
         OURS,
         version=f"edgeopt {metadata.version('edgeopt')}",
         session=made.session,
+        engine=made.engine,
         seconds=made.ended.seconds,
         peak_bytes=made.ended.peak_bytes,
         note=made.note,
@@ -145,7 +151,9 @@ def _made(row: Row, ended: process.Ended, output: Path) -> Form:
 
 def _sessions(form: Form) -> list[Form]:
     """Return another tool's form in each session that its user could choose; the faster inside the budget counts."""
-    if form.model is None or not form.row.is_peer or not int8_dot_products_saturate():
+    if form.model is None or not form.row.is_peer or form.row.engine != engines.DEFAULT:
+        return [form]
+    if not int8_dot_products_saturate():
         return [form]
     return [form, replace(form, row=replace(form.row, session=SATURATING))]
 
@@ -157,6 +165,7 @@ def _scored(form: Form, work: Work, reference: Path, folder: Path) -> Row:
     asked = {
         "model": str(form.model),
         "session": form.row.session,
+        "engine": form.row.engine,
         "judge": str(work.judge.resolve()) if work.judge else None,
         "metric": work.metric,
         "reference": str(reference),
@@ -177,7 +186,10 @@ def _timed(forms: Sequence[Form], setup: Setup, samples: Path, name: str) -> tup
     report: dict[str, Any] = {}
     for seed in range(setup.processes):
         asked = {
-            "forms": [{"model": str(forms[index].model), "session": rows[index].session} for index in present],
+            "forms": [
+                {"model": str(forms[index].model), "session": rows[index].session, "engine": rows[index].engine}
+                for index in present
+            ],
             "samples": str(samples),
             "rounds": setup.rounds,
             "seed": seed,

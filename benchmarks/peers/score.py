@@ -16,14 +16,15 @@ from typing import Any
 import onnxruntime
 
 from edge_runtime.errors import EdgeoptError
-from edge_runtime.inference.engine import Array, Feeds, Tensor
+from edge_runtime.inference import engines
+from edge_runtime.inference.engine import Array, Engine, Feeds, Tensor
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 
 
 class Session:
     """The little of onnxruntime's session that an `eval.py` uses, served by the engine that is timed."""
 
-    def __init__(self, engine: OrtEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def get_inputs(self) -> tuple[Tensor, ...]:
@@ -38,7 +39,8 @@ class Session:
 def main(text: str) -> None:
     """Score `model` in a session with the entries `session`, by the script `judge` or by `metric` on `evaluation`."""
     asked: dict[str, Any] = json.loads(text)
-    engine = OrtEngine(Path(asked["model"]).read_bytes(), SessionSettings(config=asked["session"]))
+    settings = SessionSettings(config=asked["session"])
+    engine = engines.load(asked["engine"], Path(asked["model"]).read_bytes(), settings)
     if asked["judge"]:
         # Made before, since the engine itself needs onnxruntime's own.
         vars(onnxruntime)["InferenceSession"] = lambda *_, **__: Session(engine)
@@ -48,7 +50,7 @@ def main(text: str) -> None:
         print("value", _own_metric(asked, engine))
 
 
-def _own_metric(asked: dict[str, Any], engine: OrtEngine) -> float:
+def _own_metric(asked: dict[str, Any], engine: Engine) -> float:
     from edge_runtime.inference.preprocess import Preprocess
     from optimizer import metrics
     from optimizer.data import load_dataset

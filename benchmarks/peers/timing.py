@@ -13,11 +13,13 @@ import numpy as np
 from benchmarks.environment import observed
 from benchmarks.latency import Plan, Run, clock_for, compare
 from edge_runtime.errors import BadInput
-from edge_runtime.inference.ort import OrtEngine, SessionSettings
+from edge_runtime.inference import engines
+from edge_runtime.inference.engine import Engine
+from edge_runtime.inference.ort import SessionSettings
 
 
 def main(text: str) -> None:
-    """Time `forms`, each with `model` and `session`; the first is the reference.
+    """Time `forms`, each with `model`, `session` and `engine`; the first is the reference.
 
     Prints one JSON object: `forms`, each with `speedup` and `milliseconds` as intervals or with `reason`, and what is
     known of the machine.
@@ -28,9 +30,9 @@ def main(text: str) -> None:
     found: list[dict[str, Any]] = []
     runs: list[Run] = []
     for form in asked["forms"]:
-        engine = _loaded(form["model"], form["session"], feed)
+        engine = _loaded(form, feed)
         found.append({"reason": engine} if isinstance(engine, str) else {"run": len(runs)})
-        if isinstance(engine, OrtEngine):
+        if not isinstance(engine, str):
             runs.append(lambda engine=engine: engine.run(feed))  # type: ignore[misc] # bound now, not in the loop's end
     with observed() as environment:
         plan = Plan(rounds=asked["rounds"], seed=asked["seed"])
@@ -45,10 +47,11 @@ def main(text: str) -> None:
     print(json.dumps({**report, "doubts": environment.doubts()}))
 
 
-def _loaded(model: str, session: dict[str, str], feed: dict[str, Any]) -> OrtEngine | str:
+def _loaded(form: dict[str, Any], feed: dict[str, Any]) -> Engine | str:
     """Return the engine after one successful call, or why there is none."""
     try:
-        engine = OrtEngine(Path(model).read_bytes(), SessionSettings(threads=1, config=session))
+        settings = SessionSettings(threads=1, config=form["session"])
+        engine = engines.load(form["engine"], Path(form["model"]).read_bytes(), settings)
         engine.run(feed)
     except BadInput as error:
         return error.message

@@ -1,18 +1,49 @@
-"""The engines by name: what a variant's manifest entry asks for becomes a loaded model."""
+"""The engines by name: what a variant's manifest entry asks for becomes a loaded model.
+
+An engine is one file that keeps the contract of engine.py, and a line in `ENGINES`.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from edge_runtime.errors import BadInput
+from edge_runtime.inference import openvino, ort
 from edge_runtime.inference.engine import Engine
+from edge_runtime.inference.openvino import OpenVinoEngine
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
 
 Load: TypeAlias = Callable[[bytes, SessionSettings], Engine]
 
 DEFAULT = "onnxruntime"
-_ENGINES: dict[str, Load] = {DEFAULT: OrtEngine}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An engine.
+
+    Attributes:
+        title: As its makers write it.
+        load: (model, settings) -> the loaded model.
+        version: Returns its release; raises EnvironmentFault where it is not installed.
+        library: What is imported for it; whether that is there is asked without importing it.
+        install: The command that installs it.
+    """
+
+    title: str
+    load: Load
+    version: Callable[[], str]
+    library: str
+    install: str
+
+
+ENGINES: dict[str, Kind] = {
+    DEFAULT: Kind("onnxruntime", OrtEngine, ort.version, "onnxruntime", "pip install edgeopt"),
+    "openvino": Kind("OpenVINO", OpenVinoEngine, openvino.version, "openvino", openvino.INSTALL),
+}
 
 
 def load(name: str, model: bytes, settings: SessionSettings) -> Engine:
@@ -20,13 +51,28 @@ def load(name: str, model: bytes, settings: SessionSettings) -> Engine:
 
     Raises:
         BadInput: E-ENGINE-UNKNOWN, there is no such engine; E-MODEL-LOAD, it refused the model.
+        EnvironmentFault: E-ENGINE-MISSING, it is not installed here.
     """
-    if name not in _ENGINES:
-        known = ", ".join(sorted(_ENGINES))
-        raise BadInput("E-ENGINE-UNKNOWN", f"there is no engine {name}", f"use one of: {known}")
-    return _ENGINES[name](model, settings)
+    return _kind(name).load(model, settings)
 
 
 def available() -> dict[str, str | None]:
-    """Return every engine by name: None where it can be used on this machine, else the reason why not."""
-    return dict.fromkeys(_ENGINES)
+    """Return engine name -> None where it can be used, else the command that installs it."""
+    return {name: None if importlib.util.find_spec(kind.library) else kind.install for name, kind in ENGINES.items()}
+
+
+def version_of(name: str) -> str:
+    """Return an engine's release.
+
+    Raises:
+        BadInput: E-ENGINE-UNKNOWN.
+        EnvironmentFault: E-ENGINE-MISSING, it is not installed here.
+    """
+    return _kind(name).version()
+
+
+def _kind(name: str) -> Kind:
+    if name not in ENGINES:
+        known = ", ".join(sorted(ENGINES))
+        raise BadInput("E-ENGINE-UNKNOWN", f"there is no engine {name}", f"use one of: {known}")
+    return ENGINES[name]

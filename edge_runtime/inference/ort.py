@@ -32,6 +32,7 @@ _ORT_ERRORS: tuple[type[Exception], ...] = tuple(
 )
 # The Python binding adds ValueError: arrays of a wrong kind, names in a model that are not UTF-8.
 _BINDING_ERRORS: tuple[type[Exception], ...] = (*_ORT_ERRORS, ValueError)
+GUARD = "session.x64quantprecision"  # "1": exact int8 sums on x86 without VNNI, where the default kernels saturate
 _GUARD_FAILED = "AddInitializerWithOrtValue"
 _MAY_FALL_BACK = frozenset({"E-PROVIDER-MISSING", "E-PROVIDER-FAILED"})
 _RECORD_NODES = "session.record_ep_graph_assignment_info"
@@ -46,7 +47,8 @@ class SessionSettings:
         threads: Intra-op threads. One by default, and none that spins: at 100 calls a second two spinning threads
             took a whole core where one thread took 3 % of it (measured, docs/benchmarks.md).
         optimize: Whether onnxruntime may fuse the graph; off keeps every named tensor observable.
-        config: Extra session config entries, for instance those a package's variant asks for.
+        config: Extra session config entries, for instance those a package's variant asks for. One that names `GUARD`
+            decides about it; else it is set where the processor needs it.
         provider: What executes it: ``cpu``, ``cuda`` or ``tensorrt``.
         fallback: Whether the processor may stand in where that provider is missing or fails.
         engine_cache: Folder in which TensorRT keeps the engines it built here; "" for none.
@@ -66,7 +68,8 @@ class OrtEngine:
     Attributes:
         inputs: In declaration order.
         outputs: In declaration order.
-        int8_is_exact: False where the processor's int8 kernels may saturate and this model cannot be kept from it.
+        int8_is_exact: False where the processor's int8 kernels may saturate and this model cannot be kept from it;
+            settings that switch the guard off say that no sum of this model reaches that far.
         provider: What executes it in fact, which is the processor where that had to stand in.
         nodes: Executed nodes by provider; None where that was not asked or this onnxruntime does not tell.
         fallback: What is not executed where it was meant to be, and why; None where all is.
@@ -191,7 +194,7 @@ def _session_on_provider(model: bytes, settings: SessionSettings) -> tuple[onnxr
 
 
 def _nodes(session: onnxruntime.InferenceSession, settings: SessionSettings) -> dict[str, int] | None:
-    """Return the number of nodes by provider, None where it was not recorded; releases before 1.24 cannot."""
+    """Return the number of nodes by provider, None where it was not recorded; older releases cannot."""
     recorded = settings.provider != CPU or settings.config.get(_RECORD_NODES) == "1"
     if not recorded or not hasattr(session, "get_provider_graph_assignment_info"):
         return None
@@ -210,7 +213,7 @@ def _session_for(
     replace the existing tensor"), and then refuses the whole model: such a model is loaded without the guard.
     """
     asked = asked_of_onnxruntime(settings.provider, model, settings.engine_cache)
-    guards = (True, False) if int8_dot_products_saturate() else (False,)
+    guards = (True, False) if int8_dot_products_saturate() and GUARD not in settings.config else (False,)
     for guard in guards:
         options = _session_options(settings, guard=guard)
         prepare(options)
@@ -227,13 +230,11 @@ def _session_options(settings: SessionSettings, *, guard: bool) -> onnxruntime.S
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if guard:
-        # Without VNNI the AVX2 kernels add pairs of products in 16 bits and saturate; this entry makes them exact.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    if settings.provider != CPU:
-        options.add_session_config_entry(_RECORD_NODES, "1")
-    for key, value in settings.config.items():
+    # Without VNNI the AVX2 kernels add pairs of products in 16 bits and saturate; the guard makes them exact.
+    guarded = {GUARD: "1"} if guard else {}
+    # Each entry once: onnxruntime warns on standard error about one that is set again.
+    recorded = {_RECORD_NODES: "1"} if settings.provider != CPU else {}
+    for key, value in {"session.intra_op.allow_spinning": "0", **guarded, **recorded, **settings.config}.items():
         options.add_session_config_entry(key, value)
     if not settings.optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -141,7 +141,7 @@ def _against(variant: Variant, machine: Machine, wishes: Wishes) -> Iterator[str
         yield f"this version of edgeopt knows no engine {variant.engine}"
     unusable = machine.engines.get(variant.engine)
     if unusable:
-        yield f"{variant.engine} cannot be used: {unusable}"
+        yield f"it runs in {variant.engine}, which cannot be used here: {unusable}"
     yield from _against_provider(variant, machine, wishes)
 
 

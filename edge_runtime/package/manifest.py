@@ -14,6 +14,7 @@ FORMAT = 1
 MOST_THREADS = 256
 
 Label: TypeAlias = Literal["measured", "emulated", "predicted", "published"]
+Quantity: TypeAlias = Literal["time", "instructions", "formulas"]
 Provider: TypeAlias = Literal["cpu", "cuda", "tensorrt"]
 
 
@@ -47,20 +48,23 @@ class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Milliseconds of one inference at batch 1, and how it compares with float32 in the same interleaved run.
 
     Attributes:
-        milliseconds: Median time.
+        milliseconds: Median time; None where it is not measured: a prediction is a direction, never milliseconds.
         speedup: Median of float32 time / variant time over the rounds; `low` and `high` are its 95 % interval.
         threads: Intra-op threads used.
         label: How the number came about.
-        machine: What it was measured on.
+        machine: What it was measured on, or predicted for.
+        quantity: What `speedup` is the ratio of: time, executed instructions (float32 / variant), or the times that
+            formulas predict.
     """
 
-    milliseconds: float
+    milliseconds: float | None
     speedup: float
     low: float
     high: float
     threads: int
     label: Label
     machine: str
+    quantity: Quantity = "time"
 
 
 class Tolerance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -148,8 +148,9 @@ def _variant(variant: Variant) -> Iterator[tuple[str, str]]:
     else:
         yield "accuracy", "unverified"
     if variant.latency is not None:
-        speed = variant.latency
-        yield "latency", f"{speed.milliseconds:.3f} ms, {speed.speedup:.2f} x float32, {speed.label} on {speed.machine}"
+        from optimizer.report.speeds import in_words
+
+        yield "latency", in_words(variant.latency)
 
 
 def _needs(variant: Variant) -> str:

@@ -10,6 +10,7 @@ import click
 
 METHODS = ("auto", "minmax", "percentile", "entropy", "mse")  # optimizer.calibrate.ranges; importing it takes a second
 MEMBER = "report.json"
+ENGINES = ("auto", "onnxruntime", "openvino")  # edge_runtime.inference.engines; importing it takes a second
 
 if TYPE_CHECKING:
     from optimizer.data import Dataset
@@ -29,16 +30,18 @@ class Options:
     metric: str
     max_drop: str
     confidence: float | None
-    target: str
+    target: tuple[str, ...]
     output: Path | None
     effort: Effort
-    require: str | None
+    require: tuple[str, ...]
+    also: tuple[str, ...]
     score_output: str | None
     shape: tuple[str, ...]
     threads: str
     method: str
     memory: int | None
     executor: str
+    engine: str
     cache: Path | None
     no_cache: bool
     measurements: Path | None
@@ -73,7 +76,13 @@ class Options:
     type=click.FloatRange(0.5, 0.999),
     help="Demand that the budget holds with this confidence, such as 0.95. [default: the measured loss decides]",
 )
-@click.option("--target", default="local", show_default=True, help="The machine it is for; a wrong name lists all.")
+@click.option(
+    "--target",
+    multiple=True,
+    metavar="TARGET",
+    help="The machine it is for: local, a profile (edgeopt devices list), emulated:PROFILE, or ssh://USER@HOST[:PORT], "
+    "which is measured. Given several times, the package holds a variant for each. [default: local]",
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Package to write. [default: MODEL.edgepkg, here]"
 )
@@ -84,7 +93,18 @@ class Options:
     show_default=True,
     help="How long to search for the layers where int8 pays.",
 )
-@click.option("--require", type=click.Choice(["int8"]), help="Fail with exit status 4 rather than keep float32.")
+@click.option(
+    "--require",
+    multiple=True,
+    type=click.Choice(["int8", "verified"]),
+    help="Fail with exit status 4 rather than keep float32, or where nothing could run at a target.",
+)
+@click.option(
+    "--also",
+    multiple=True,
+    type=click.Choice(["fp32"]),
+    help="Put the model as given behind the others. It follows anyway where they all need a certain processor.",
+)
 @click.option("--score-output", metavar="NAME", help="Output the metric looks at. [default: the first float output]")
 @click.option("--shape", multiple=True, metavar="NAME=1,3,224,224", help="Shape of an open input, without data.")
 @click.option(
@@ -103,6 +123,13 @@ class Options:
     help="How ranges are read from what calibration saw; auto takes what errs least for each tensor.",
 )
 @click.option("--memory", type=click.IntRange(min=1), metavar="MB", help="Activations held at a time. [default: 256]")
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="auto",
+    show_default=True,
+    help="What executes the model; auto tries all that are installed and takes what is measured faster.",
+)
 @click.option("--executor", default="local", show_default=True, help="local, inline or dask://HOST:PORT.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of earlier results. [default: ~/.cache/edgeopt]")
 @click.option("--no-cache", is_flag=True, help="Compute and measure everything anew, and keep nothing.")
@@ -126,6 +153,9 @@ def quantize(**given: Any) -> None:
     With --calibration and --evaluation the result is verified in your metric. With the model alone only forms that
     need no data are tried, and the result says that its accuracy is unverified. If nothing beats float32 inside the
     budget, the package holds float32, and the table says why.
+
+    For a board that is not here answers are verified in an emulator of its processor, and instructions are counted
+    there: that shows whether a form executes fewer than float32, never milliseconds. Only --target ssh://... measures.
     """
     from rich.console import Console
 
@@ -175,7 +205,8 @@ def _request(options: Options, model: LoadedModel) -> Request:
         metric=metrics.find(options.metric),
         budget=Budget.parse(options.max_drop, certain=options.confidence is not None),
         confidence=options.confidence or CONFIDENCE,
-        target=options.target,
+        target=options.target[0] if options.target else "local",
+        more_targets=options.target[1:],
         output=options.score_output,
         shapes=shapes(options.shape),
         threads=1 if options.threads == "auto" else count("--threads", options.threads),
@@ -183,9 +214,12 @@ def _request(options: Options, model: LoadedModel) -> Request:
         effort=options.effort,
         method=options.method,
         memory=options.memory * 1_000_000 if options.memory else None,
-        require_int8=options.require == "int8",
+        require_int8="int8" in options.require,
+        require_verified="verified" in options.require,
+        also_float32="fp32" in options.also,
         identity=identity,
         executor=options.executor,
+        engine=options.engine,
         cache=None if options.no_cache else options.cache or default_folder(),
         **(measured(options.measurements) if options.measurements else {}),
     )

@@ -129,7 +129,8 @@ def _cells(check: Check, *, with_metric: bool) -> list[str]:
     if check.failed or check.evidence is None:
         return ["does not run", *([""] * (5 if with_metric else 2))]
     golden = "fail" if check.golden is None else f"ok, {check.golden:.1%}"
-    cells = [golden, "equal" if check.evidence.exact else f"{check.evidence.agreement_db or 0:.1f} dB"]
+    against = "equal" if check.evidence.exact else f"{check.evidence.agreement_db or 0:.1f} dB"
+    cells = [golden, "is the host" if check.evidence.place == "local" else against]
     if with_metric:
         scores = check.scores
         values = (scores.there, scores.here, scores.recorded) if scores else (None, None, None)

@@ -20,6 +20,7 @@ from optimizer.quantizers.encoding import (
     symmetric,
     weight_codes,
 )
+from optimizer.quantizers.reduced import reduced_codes
 from optimizer.quantizers.region import Region
 from optimizer.quantizers.wiring import WEIGHTED, Wiring
 from optimizer.simplify.upgrade_opset import PER_CHANNEL_OPSET
@@ -43,6 +44,7 @@ class QdqWriter:
         opset: Of the model.
         also: Operator types quantized besides the usual ones.
         is_symmetric: Whether zero points are all 0 and biases stay float, as TensorRT has it.
+        reduced: Names of layers of whose weights no two neighbouring products may exceed 16 bits.
         nodes: What was written.
         constants: The new initializers by name.
     """
@@ -53,6 +55,7 @@ class QdqWriter:
     opset: int
     also: Collection[str]
     is_symmetric: bool
+    reduced: Collection[str] = ()
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
 
@@ -131,7 +134,10 @@ class QdqWriter:
         if bias is not None:
             smallest = least_weight_scales(bias, float(encoding.scale))
             least = smallest if per_channel else float(smallest.max(initial=0.0))
-        codes, scales = weight_codes(weight, axis, least)
+        if original.name in self.reduced and encoding.zero_point.dtype.itemsize == 1:
+            codes, scales = reduced_codes(original, weight, axis, least)
+        else:
+            codes, scales = weight_codes(weight, axis, least)
         node.input[1] = self._restore(original.input[1], codes, scales, axis)
         if bias is not None:
             whole, steps = bias_codes(bias, float(encoding.scale), scales)

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-import onnx
 
 from benchmarks.latency import Interval
-from devices.host import detect
-from edge_runtime.inference.ort import executed_graph
-from edge_runtime.package.manifest import Accuracy, Manifest
+from edge_runtime.package.manifest import Accuracy
 from optimizer.candidates import Candidate, pareto
-from optimizer.load import count_operators
+from optimizer.engine_audit import operators
+from optimizer.for_target import Outcome
 from optimizer.report.layers import layers_of
 from optimizer.report.record import (
     MEMBER,
     SCHEMA,
     Form,
+    ForTarget,
     Kernels,
     Model,
     Operators,
     Report,
     Score,
+    Seen,
     Span,
     encode,
 )
@@ -48,8 +48,8 @@ def report_of(result: Result) -> Report:
             sha256=manifest.source.model_sha256,
         ),
         target=manifest.target,
-        machine=_machine(manifest),
-        label="measured",
+        machine=result.machine,
+        label=result.chosen.label,
         chosen_because=manifest.chosen_because,
         forms=_forms(result),
         options=evidence.options,
@@ -63,6 +63,8 @@ def report_of(result: Result) -> Report:
         warnings=(*warnings, *(_without_folders(warning, evidence.places) for warning in result.warnings)),
         tools=dict(manifest.source.tools),
         timings=evidence.timings,
+        seen=tuple(Seen(variant.name, one) for variant in manifest.variants for one in variant.evidence),
+        others=tuple(_for_target(outcome) for outcome in result.others),
     )
 
 
@@ -71,12 +73,6 @@ def _without_folders(text: str, places: Sequence[str]) -> str:
     for place in sorted(places, key=len, reverse=True):
         text = text.replace(place, Path(place).name)
     return text
-
-
-def _machine(manifest: Manifest) -> str:
-    """Return what the times were taken on; this machine where there are none."""
-    latency = manifest.variants[0].latency
-    return latency.machine if latency else str(detect())
 
 
 def with_report(result: Result) -> Result:
@@ -89,6 +85,15 @@ def _forms(result: Result) -> tuple[Form, ...]:
         **result.evidence.kernels,
         result.chosen.name: Kernels(result.executed.integer, result.executed.float32, result.executed.conversions),
     }
+    return _compared(result.candidates, result.chosen, kernels)
+
+
+def _for_target(outcome: Outcome) -> ForTarget:
+    forms = _compared(outcome.candidates, outcome.chosen, {})
+    return ForTarget(outcome.target.name, outcome.machine, outcome.chosen.label, forms)
+
+
+def _compared(candidates: Sequence[Candidate], chosen: Candidate, kernels: Mapping[str, Kernels]) -> tuple[Form, ...]:
     forms = [
         Form(
             name=candidate.name,
@@ -98,17 +103,15 @@ def _forms(result: Result) -> tuple[Form, ...]:
             speedup=_span(candidate.speedup),
             accuracy=_score(candidate.accuracy),
             rejected=candidate.rejected,
-            chosen=_is_chosen(candidate, result),
+            chosen=candidate.name == chosen.name,
             kernels=kernels.get(candidate.name),
+            label=candidate.label,
+            quantity=candidate.quantity,
         )
-        for candidate in result.candidates
+        for candidate in candidates
     ]
-    front = pareto(result.candidates)
+    front = pareto(candidates)
     return tuple(msgspec.structs.replace(form, pareto=form.name in front) for form in forms)
-
-
-def _is_chosen(candidate: Candidate, result: Result) -> bool:
-    return candidate.name == result.chosen.name
 
 
 def _span(interval: Interval | None) -> Span | None:
@@ -120,5 +123,4 @@ def _score(found: Accuracy | None) -> Score | None:
 
 
 def _operators(result: Result) -> Operators:
-    executed = onnx.load_model_from_string(executed_graph(result.chosen.data, result.chosen.settings)).graph
-    return Operators(dict(result.evidence.given), dict(result.evidence.simplified), count_operators(executed))
+    return Operators(dict(result.evidence.given), dict(result.evidence.simplified), operators(result.chosen))

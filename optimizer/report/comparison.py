@@ -13,6 +13,7 @@ from optimizer import anatomy
 from optimizer.compare import Comparison, OutputDifference, Side
 from optimizer.report.explain import columns
 from optimizer.report.markup import UNKNOWN, loss, number, size
+from optimizer.report.speeds import in_words
 
 _MOST_OPERATORS = 30
 
@@ -104,8 +105,7 @@ def _accuracy(found: Accuracy | None) -> str:
 def _latency(found: Latency | None) -> str:
     if found is None:
         return "not recorded"
-    ratio = f"{found.speedup:.2f} x float32 ({found.low:.2f} to {found.high:.2f})"
-    return f"{number(found.milliseconds)} ms, {ratio}, {found.label} on {found.machine}"
+    return in_words(found)
 
 
 def _opsets(side: Side) -> str:

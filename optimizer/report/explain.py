@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from edge_runtime.errors import BadInput
 from optimizer.report.markup import UNKNOWN, loss, number, size
 from optimizer.report.record import Form, Layer, Report
+from optimizer.report.speeds import direction, seen_in_words
 
 _WIDTH = 10
 
@@ -19,6 +20,8 @@ def summary(report: Report, package: str) -> Iterator[str]:
     if chosen is not None:
         yield _line("chosen", f"{chosen.name} ({chosen.precision}): {report.chosen_because}")
         yield from _figures(report, chosen)
+    for one in report.seen:
+        yield _line("seen", f"{one.variant} {seen_in_words(one.evidence)}")
     for form in report.forms:
         if not form.chosen:
             yield _line("not", f"{form.name}: {outcome(report, form)}{_numbers(form)}")
@@ -116,8 +119,10 @@ def _figures(report: Report, chosen: Form) -> Iterator[str]:
     before, after = report.model.bytes, chosen.bytes
     if before and after:
         yield _line("size", f"{size(before)} before, {size(after)} after ({after / before:.2f} x)")
-    if chosen.milliseconds is not None:
-        faster = chosen.speedup
+    faster = chosen.speedup
+    if chosen.quantity != "time" and faster is not None and faster.value is not None:
+        yield _line("speed", f"{direction(chosen.quantity, faster.value)}, {chosen.label} for {report.machine}")
+    elif chosen.milliseconds is not None:
         ratio = ""
         if faster is not None and chosen is not report.forms[0]:
             ratio = f"{number(faster.value)} x as given ({number(faster.low)} to {number(faster.high)}), "

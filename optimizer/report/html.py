@@ -8,6 +8,7 @@ from pathlib import Path
 from optimizer.report import sections
 from optimizer.report.markup import Markup, join, loss, number, size, tag
 from optimizer.report.record import Form, Report
+from optimizer.report.speeds import direction
 
 _STYLE = Path(__file__).with_name("page.css")
 # A second wall behind escaping: the browser itself runs no script and fetches nothing for this page.
@@ -59,8 +60,12 @@ def _figures(report: Report, chosen: Form) -> Iterator[Markup]:
         yield _figure("one inference, batch 1", f"{number(time.value)} ms", more)
     faster = chosen.speedup
     if faster is not None and chosen is not report.forms[0]:
-        more = f"{report.label}, 95 % interval {number(faster.low)} to {number(faster.high)}"
-        yield _figure("speed against as given", f"{number(faster.value)} x", more)
+        if chosen.quantity == "time":
+            more = f"{report.label}, 95 % interval {number(faster.low)} to {number(faster.high)}"
+            yield _figure("speed against as given", f"{number(faster.value)} x", more)
+        elif faster.value is not None:
+            more = direction(chosen.quantity, faster.value)
+            yield _figure("direction against as given", f"{number(faster.value)} x", more)
     found = chosen.accuracy
     if found is None:
         yield _figure("accuracy", "unverified", "no data to check it with were given")

@@ -16,7 +16,7 @@ import msgspec
 
 from edge_runtime.errors import BadInput
 from edge_runtime.package.archive import Package
-from edge_runtime.package.manifest import Label
+from edge_runtime.package.manifest import Evidence, Label, Quantity
 from optimizer.stopwatch import Timed
 
 MEMBER = "report.json"
@@ -154,6 +154,8 @@ class Form(msgspec.Struct, frozen=True):
         pareto: Whether no other form is both faster and at least as accurate.
         chosen: Whether it is the one in the package.
         kernels: How it is executed, None where nobody looked.
+        label: How its speed-up came about.
+        quantity: What that is the ratio of.
     """
 
     name: str
@@ -166,6 +168,24 @@ class Form(msgspec.Struct, frozen=True):
     pareto: bool = False
     chosen: bool = False
     kernels: Kernels | None = None
+    label: Label = "measured"
+    quantity: Quantity = "time"
+
+
+class ForTarget(msgspec.Struct, frozen=True):
+    """What came out for a further target: `machine` is what speed-ups are of, `label` how they came about."""
+
+    target: str
+    machine: str
+    label: Label
+    forms: tuple[Form, ...]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A variant of the package and what it was seen to compute at one place."""
+
+    variant: str
+    evidence: Evidence
 
 
 class Repair(msgspec.Struct, frozen=True):
@@ -231,7 +251,7 @@ class Range(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The whole account of one optimization; `label` says how all its times came about."""
+    """The whole account of one optimization; `label` says how all speeds of its first target came about."""
 
     schema: int
     model: Model
@@ -251,6 +271,8 @@ class Report(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     tools: dict[str, str] = {}
     timings: tuple[Timed, ...] = ()
+    seen: tuple[Seen, ...] = ()
+    others: tuple[ForTarget, ...] = ()
 
     @property
     def chosen(self) -> Form | None:

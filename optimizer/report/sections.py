@@ -59,7 +59,8 @@ def _tradeoff(report: Report) -> Iterator[Markup]:
 
 def _forms(report: Report) -> Markup:
     metric = report.options.metric if report.options else "metric"
-    headings = ["#", "form", "size", "ms", "x as given", metric, "loss", "int / float / conv.", "outcome"]
+    ratio = "x as given" if report.label == "measured" else "x as given (predicted)"
+    headings = ["#", "form", "size", "ms", ratio, metric, "loss", "int / float / conv.", "outcome"]
     rows = []
     for index, form in enumerate(report.forms, 1):
         found, kernels = form.accuracy, form.kernels
@@ -77,9 +78,12 @@ def _forms(report: Report) -> Markup:
         class_ = "chosen" if form.chosen else "out" if form.rejected else None
         rows.append(Row(cells, class_))
     title = f"Forms tried: {len(report.forms)}"
+    how = f"Times are measured, interleaved, on {report.machine}, with 95 % intervals."
+    if report.label != "measured":
+        how = f"Ratios are {report.label} for {report.machine}: a direction, no times."
     note = (
-        f"Times are {report.label}, interleaved, on {report.machine}, with 95 % intervals. int / float / conv.:"
-        " multiplying operators on integer and on float kernels, and conversions between the two, as executed there."
+        f"{how} int / float / conv.: multiplying operators on integer and on float kernels, and conversions between the"
+        " two, as executed where this package was built."
     )
     body = table(headings, rows, (0, 2, 3, 4, 5, 6, 7))
     return _section(title, tag("div", body, class_="forms"), _note(note))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from edge_runtime.package.manifest import Accuracy, Latency
+from edge_runtime.package.manifest import Accuracy
+from optimizer.candidates import Candidate
+from optimizer.report.speeds import in_words, seen_in_words
 from optimizer.result import Result
 
 
@@ -19,42 +21,57 @@ def print_result(result: Result, console: Console, written_to: str) -> None:
         console: Where to print.
         written_to: Path of the package, as shown to the user.
     """
-    console.print(_table(result))
+    label, first = result.manifest.label, result.manifest.target.split(", ")[0]
+    console.print(_table(f"{label} for {first}", result.candidates, result.chosen))
+    for other in result.others:
+        console.print(_table(f"{label} for {other.target.name}", other.candidates, other.chosen))
     for line in _lines(result, written_to):
         style = "yellow" if line.startswith("warning") else None
         console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(result: Result) -> Table:
-    table = Table(title=f"{result.manifest.label} for {result.manifest.target}", title_justify="left")
-    judged = result.candidates[0].accuracy
-    for heading in ("form", "size", "ms, batch 1", "x float32", judged.metric if judged else "accuracy", ""):
+_RATIOS = {
+    "time": "x float32",
+    "instructions": "fewer instructions than float32, x (predicted)",
+    "formulas": "x float32 by formulas (predicted)",
+}
+
+
+def _table(title: str, candidates: Sequence[Candidate], chosen: Candidate) -> Table:
+    table = Table(title=title, title_justify="left")
+    judged, quantity = candidates[0].accuracy, candidates[0].quantity
+    times = ("ms, batch 1",) if quantity == "time" else ()
+    for heading in ("form", "size", *times, _RATIOS[quantity], judged.metric if judged else "accuracy", ""):
         table.add_column(heading, justify="left" if heading in {"form", ""} else "right", overflow="fold")
-    for candidate in result.candidates:
+    for candidate in candidates:
+        milliseconds = f"{candidate.milliseconds.value:.3f}" if candidate.milliseconds else "-"
         table.add_row(
             candidate.name,
             _kilobytes(len(candidate.data)) if candidate.data else "-",
-            f"{candidate.milliseconds.value:.3f}" if candidate.milliseconds else "-",
+            *((milliseconds,) if times else ()),
             f"{candidate.speedup.value:.2f}" if candidate.speedup else "-",
             f"{candidate.accuracy.value:.4f}" if candidate.accuracy else "unverified",
-            "chosen" if candidate is result.chosen else "",
-            style="bold" if candidate is result.chosen else None,
+            "chosen" if candidate is chosen else "",
+            style="bold" if candidate is chosen else None,
         )
     return table
 
 
 def _lines(result: Result, written_to: str) -> Iterator[str]:
-    chosen, variant = result.chosen, result.manifest.variants[0]
+    chosen, variant = result.chosen, result.variant
     yield f"chosen   {chosen.name} ({chosen.precision}): {result.manifest.chosen_because}"
-    for lost in result.candidates:
-        if lost.rejected:
-            yield f"not      {lost.name}: {lost.rejected}"
+    for lost in result.manifest.rejected:
+        yield f"not      {lost.name}: {lost.reason}"
     before, after = result.original_bytes, len(chosen.data)
     yield f"size     {_kilobytes(before)} before, {_kilobytes(after)} after ({after / before:.2f} x)"
     if variant.latency is not None:
-        yield f"speed    {_speed(variant.latency, is_reference=chosen is result.candidates[0])}"
+        yield f"speed    {in_words(variant.latency, is_reference=chosen is result.candidates[0])}"
     if variant.accuracy is not None:
         yield _accuracy(variant.accuracy)
+    for one in result.manifest.variants:
+        yield from (f"seen     {one.name} {seen_in_words(seen)}" for seen in one.evidence)
+    if len(result.manifest.variants) > 1:
+        yield f"holds    {', '.join(one.name for one in result.manifest.variants)}, tried in this order"
     yield f"runs as  {result.executed}"
     for fallen in result.executed.fell_back:
         yield f"warning  {fallen.layer} is quantized and runs in float: {fallen.reason}"
@@ -62,14 +79,6 @@ def _lines(result: Result, written_to: str) -> Iterator[str]:
     if result.cached.hits:
         yield f"cache    {result.cached}"
     yield f"wrote    {written_to}"
-
-
-def _speed(found: Latency, *, is_reference: bool) -> str:
-    threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
-    ratio = (
-        "" if is_reference else f"{found.speedup:.2f} x float32 (95 % interval {found.low:.2f} to {found.high:.2f}), "
-    )
-    return f"{ratio}{found.milliseconds:.3f} ms, batch 1, {threads}, {found.label} on {found.machine}"
 
 
 def _accuracy(found: Accuracy) -> str:

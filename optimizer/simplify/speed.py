@@ -1,4 +1,4 @@
-"""Rewrites for speed: exact as all are, and kept only where a measurement on this machine shows that they pay.
+"""Rewrites for speed: exact as all are, and kept only where they are seen to pay on the machine they are for.
 
 Which of them pay depends on the machine: blocks of 16 channels are those of AVX-512, blocks of 8 those of AVX2. So none
 is believed. A rewrite is kept where the median over pairs of fresh sessions is above 1.01 and the low end of its 95 %
@@ -63,6 +63,7 @@ def speed_up(
     timer: Timer,
     progress: Progress = lambda stage, done, total: None,
     rewrites: Sequence[tuple[str, Rewrite]] = SPEED_REWRITES,
+    unit: str = "x",
 ) -> Simplified:
     """Apply each rewrite; keep it only if the outputs stay and the model is measured to be faster for it.
 
@@ -72,6 +73,7 @@ def speed_up(
         timer: Returns time before / time after for two models, such as `fresh_sessions.FreshSessions.speedup`.
         progress: Called with (stage, rewrites done, rewrites in all).
         rewrites: Names and rewrites, in order. Those that find nothing to change are left out of the account.
+        unit: What stands behind a speed-up in the account.
     """
     check, given = Check.of(data, feeds), data
     steps: list[Step] = []
@@ -84,7 +86,7 @@ def speed_up(
         elif candidate != data and candidate not in rejected:
             speedup = timer(data, candidate)
             kept = pays(speedup)
-            steps.append(Step(name, kept, f"{speedup.value:.2f} x{'' if kept else ', not faster'}", speedup))
+            steps.append(Step(name, kept, f"{speedup.value:.2f} {unit}{'' if kept else ', not faster'}", speedup))
             data = candidate if kept else data
             rejected += [] if kept else [candidate]
     progress("rewriting for speed", len(rewrites), len(rewrites))

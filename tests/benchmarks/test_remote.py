@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from benchmarks import bundle, exchange, remote
 from benchmarks.latency import Plan
-from benchmarks.remote import Form
+from benchmarks.remote import Form, Work
 from devices.host import detect
 from devices.memory import peak_resident_bytes
 from devices.places.local import LocalPlace
@@ -111,6 +111,25 @@ def test_tensors_between_come_along_where_they_are_outputs() -> None:
     feeds = samples(3)
     answers = remote.outputs(LocalPlace(), [Form("one", model.SerializeToString())], feeds, 32)
     np.testing.assert_array_equal(answers.outputs["one"]["h"], 2 * feeds["x"])
+
+
+def test_forms_can_have_samples_and_batches_of_their_own() -> None:
+    """One process runs all of it, and what two of them share goes there once."""
+
+    class Counting(LocalPlace):
+        """Counts what is put."""
+
+        def put(self, name: str, data: bytes) -> None:
+            """Write a file and keep its name."""
+            names.append(name)
+            super().put(name, data)
+
+    names: list[str] = []
+    few, many, model = samples(3), samples(40), chain()
+    works = [Work(Form("few", model), few, 1), Work(Form("many", model), many, 32), Work(Form("again", model), few, 2)]
+    answers = remote.outputs_of(Counting(), works)
+    assert {name: len(arrays["y/0"]) for name, arrays in answers.outputs.items()} == {"few": 3, "many": 40, "again": 3}
+    assert sorted(names) == ["inputs-0.npz", "inputs-1.npz", "job.json", "model-0.onnx", "runner.pyz"]
 
 
 def test_progress_counts_all_samples_of_all_forms() -> None:

@@ -66,3 +66,15 @@ def test_every_form_is_offered_or_refused_with_a_reason(calibrated: bool) -> Non
         assert offer.refused is None or len(offer.refused.split()) > 4
     offered = [offer.scheme for offer in found if offer.refused is None]
     assert offered == list(schemes_for(PLAIN, _loaded(residual_convnet()), calibrated=calibrated))
+
+
+def test_on_arm_uint8_activations_are_taken_with_the_reason() -> None:
+    """The common advice for Arm is int8 activations; counted instructions say otherwise, and the refusal says so."""
+    refused = {
+        offer.scheme.name: offer.refused for offer in offers(PLAIN, _loaded(residual_convnet()), calibrated=True)
+    }
+    assert refused["cpu-u8s8"] is None
+    assert "1.09 against 1.51 times fewer instructions" in str(refused["trt-s8s8"])
+    assert "predicted" in str(refused["trt-s8s8"])
+    assert "convolutions" in str(refused["cpu-dynamic-u8s8"])
+    assert "float16" in str(refused["cpu-fp16"])

@@ -35,7 +35,7 @@ def test_a_doubling_must_be_worth_a_core(speeds: tuple[float, ...], expected: in
 
 def test_the_form_keeps_its_name_and_gets_its_time() -> None:
     """What comes back is the same form, with a thread count and a speed-up over the reference."""
-    form = tuned(OWN, OWN, stopwatch_for(images(1)), QUICK, lambda done, total: None)
+    form = tuned((OWN, OWN), stopwatch_for(images(1)), 2, QUICK, lambda done, total: None)
     assert form.name == "fp32"
     assert form.speedup is not None
     assert form.settings.threads >= 1

@@ -7,6 +7,9 @@ A tool is a module with::
     REQUIREMENTS: tuple[tuple[str, ...], ...] # arguments of one `pip install` after the other; () for edgeopt's own
     def quantize(model: Path, calibration: Samples, output: Path) -> None
 
+and, where they differ from the usual, ``ENGINE``, what executes the file, and ``ENVIRONMENT``, whose environment it
+uses.
+
 `model` is a copy that the tool may damage, `calibration` a list of feeds with one sample each, `output` the ONNX file
 to write. The module is imported in edgeopt's environment too, for its constants; what only the tool's environment has
 is imported inside `quantize`. It may raise whatever it likes: the last line it printed becomes the reason in its row.
@@ -22,4 +25,7 @@ from numpy.typing import NDArray
 Samples: TypeAlias = list[dict[str, NDArray[np.generic]]]
 
 # The order of the rows.
-TOOLS = ("ort_default", "ort_best", "ort_percentile", "ort_layers", "ort_dynamic", "nncf", "olive", "quark")
+TOOLS = (
+    *("ort_default", "ort_best", "ort_percentile", "ort_layers", "ort_dynamic"),
+    *("nncf", "nncf_openvino", "olive", "quark"),
+)

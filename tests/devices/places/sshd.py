@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from devices.places.ssh import SshPlace
 
 HOST = "127.0.0.1"
@@ -24,9 +26,10 @@ TOOLS = ("sh", "cat", "mkdir", "sleep")
 
 
 def find_program(name: str) -> str:
-    """Return the path of one of openssh's programs, or fail with what to install: nothing stands in for them."""
+    """Return the path of one of openssh's programs, or skip and say what to install: nothing stands in for them."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
-    assert found, INSTALL
+    if not found:
+        pytest.skip(INSTALL)
     return found
 
 

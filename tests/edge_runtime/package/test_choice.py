@@ -23,7 +23,7 @@ PC = Host("x86_64", "some processor", frozenset({"avx2"}), 4, None, None, "Linux
 PI_2 = replace(PI_4, machine="armv7l")
 
 TRT = ("tensorrt", "cuda", "cpu")
-ENGINES = {"onnxruntime": None, "openvino": "it is not installed: pip install 'edgeopt[openvino]'"}
+ENGINES = {"onnxruntime": None, "openvino": "pip install 'edgeopt[openvino]'"}
 
 
 def machine(host: Host, *providers: str, engines: dict[str, str | None] | None = None) -> Machine:

@@ -141,3 +141,33 @@ def test_bad_input(folder: Path, arguments: tuple[str, ...], status: int, code: 
 def test_debug_shows_the_traceback(folder: Path) -> None:
     """Only who asks for it sees Python's own account."""
     assert "Traceback" in run("--debug", "quantize", "none.onnx", folder=folder).stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "code", "says"),
+    [
+        ("raspbery-pi-4", 3, "E-TARGET-UNKNOWN", "did you mean raspberry-pi-4?"),
+        ("emulated:x86-64-vnni", 3, "E-PLACE-EMULATION-DEVICE", "cannot be emulated"),
+        ("ssh://nobody@127.0.0.1:1", 5, "E-PLACE-", "127.0.0.1"),
+        ("ssh://", 2, "E-PLACE-UNKNOWN", "ssh://USER@HOST"),
+    ],
+)
+def test_targets_that_cannot_be(folder: Path, target: str, status: int, code: str, says: str) -> None:
+    """Each is said at once, before any work, with what to type instead, though it is the second of two targets."""
+    done = run("quantize", "net.onnx", "--target", "local", "--target", target, folder=folder)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert f"error {code}" in done.stderr
+    assert says in done.stderr
+    assert not (folder / "net.edgepkg").exists()
+
+
+def test_several_targets_and_float32_behind_them(folder: Path) -> None:
+    """The summary has a table for each target, and the package names both."""
+    here = "x86-64-avx2"
+    done = run("quantize", "net.onnx", "--target", "local", "--target", here, "--also", "fp32", folder=folder)
+    assert done.returncode == 0, done.stderr
+    manifest = archive.read(folder / "net.edgepkg").manifest
+    assert manifest.target == f"local, {here}"
+    assert manifest.variants[-1].name.startswith("fp32")
+    for name in ("local", here):
+        assert f"net v1 for {name}" in done.stdout

@@ -32,7 +32,7 @@ def test_the_table_names_place_label_machine_engine_and_metric(tmp_path: Path, d
     """Everything a reader needs to judge the figures stands in the output."""
     result = run(written(packaged(), tmp_path / "net.edgepkg"), "--evaluation", data)
     assert result.exit_code == 0, result.output
-    for words in ("net v1 at local, measured", "cores", "onnxruntime", "fp32", "cpu-u8s8", "equal", "top1", "recorded"):
+    for words in ("net v1 at local, measured", "cores", "onnxruntime", "fp32", "cpu-u8s8", "host", "top1", "recorded"):
         assert words in result.output
 
 

@@ -1,0 +1,8 @@
+"""Lets tests of engines import the models that the optimizer's tests use."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "optimizer"))
