@@ -11,9 +11,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import turbofan
 from brokers import MOSQUITTO, MOSQUITTO_SUB, Broker, Mosquitto, new_broker
 from clients import Sensors, Watcher
 from daemons import Site
+from turbofan import Fleet
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -80,3 +82,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
     one = Site(folder)
     yield one
     one.close()
+
+
+@pytest.fixture(scope="session")
+def fleet(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    """Return the engines and the package that was optimized for them."""
+    return turbofan.prepare(assets, tmp_path_factory.mktemp("fleet"))

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import math
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
-import turbofan
 from brokers import HOST, Broker
 from clients import Watcher
 from daemons import Site
 from turbofan import Fleet, Values
 
 CAP = 125.0  # the model was trained on remaining lives cut off at this many cycles
-
-
-@pytest.fixture(scope="module")
-def fleet(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    """Return the engines and the package that was optimized for them."""
-    return turbofan.prepare(assets, tmp_path_factory.mktemp("fleet"))
 
 
 @pytest.fixture
