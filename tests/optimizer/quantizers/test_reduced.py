@@ -73,7 +73,7 @@ def test_depthwise_convolutions_stay_as_they_are() -> None:
 def test_odd_channels_stay_right_in_any_order_of_adding() -> None:
     """For another engine no code of a layer of three channels is above 64, and its scales fit the codes."""
     weight = np.random.default_rng(5).normal(0, 1, (4, 3, 3, 3)).astype(np.float32)
-    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], "conv")
+    node = helper.make_node("Conv", ["x", "w"], ["y"], "conv")
     codes, scales = reduced_codes(node, weight, 0, 0.0, in_any_order=True)
     assert np.abs(codes).max() <= 64
     assert np.abs(reduced_codes(node, weight, 0, 0.0)[0]).max() > 64
