@@ -123,7 +123,7 @@ class EngineForms:
         """Return the fully quantized form, which an engine that fuses whatever is quantized likes best, and repairs."""
         shop, means = self.shop, self.shop.means
         bench = shop.bench(base, self.engine)
-        recipe = static_recipe(static, shop.request.method, base.data)
+        recipe = replace(static_recipe(static, shop.request.method, base.data), in_any_order=True)
         placements = _EnginePlacements(bench, means.stopwatch, shop.own, account.costs, recipe)
         placements.called = (self.engine, self._words())
         (full,) = bench.built([placements.order(Placement(0, 0))])

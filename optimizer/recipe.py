@@ -17,6 +17,7 @@ class Recipe:
         keep_float: Names of nodes that stay float32.
         wide: Names of nodes whose activations take 16 bits.
         reduced: Names of layers whose weights are kept from sums above 16 bits, for x86 without VNNI.
+        in_any_order: Whether the reduced layers stay right however neighbours are paired, for other engines.
         corrections: Weight corrections applied to the float model first, in order, by name.
     """
 
@@ -25,4 +26,5 @@ class Recipe:
     keep_float: tuple[str, ...] = ()
     wide: tuple[str, ...] = ()
     reduced: tuple[str, ...] = ()
+    in_any_order: bool = False
     corrections: tuple[str, ...] = ()

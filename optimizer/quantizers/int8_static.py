@@ -54,6 +54,7 @@ def apply(data: bytes, recipe: Recipe, ranges: Mapping[str, tuple[float, float]]
         return data
     encodings = _encodings(wiring, region, recipe, ranges)
     writer = QdqWriter(wiring, region, encodings, opset_of(model), also, is_symmetric(recipe), recipe.reduced)
+    writer.in_any_order = recipe.in_any_order
     writer.write(absorbed(wiring, region, encodings))
     written = writer.nodes if is_symmetric(recipe) else fuse(writer.nodes, wiring.pinned)
     del model.graph.node[:]

@@ -45,6 +45,7 @@ class QdqWriter:
         also: Operator types quantized besides the usual ones.
         is_symmetric: Whether zero points are all 0 and biases stay float, as TensorRT has it.
         reduced: Names of layers of whose weights no two neighbouring products may exceed 16 bits.
+        in_any_order: Whether that holds however neighbours are paired.
         nodes: What was written.
         constants: The new initializers by name.
     """
@@ -56,6 +57,7 @@ class QdqWriter:
     also: Collection[str]
     is_symmetric: bool
     reduced: Collection[str] = ()
+    in_any_order: bool = False
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
 
@@ -135,7 +137,7 @@ class QdqWriter:
             smallest = least_weight_scales(bias, float(encoding.scale))
             least = smallest if per_channel else float(smallest.max(initial=0.0))
         if original.name in self.reduced and encoding.zero_point.dtype.itemsize == 1:
-            codes, scales = reduced_codes(original, weight, axis, least)
+            codes, scales = reduced_codes(original, weight, axis, least, in_any_order=self.in_any_order)
         else:
             codes, scales = weight_codes(weight, axis, least)
         node.input[1] = self._restore(original.input[1], codes, scales, axis)

@@ -7,11 +7,13 @@ both: each channel takes what errs least. On a residual network that gave 27.7 d
 full range 27.8 (measured; signal to noise of the outputs).
 
 Which products are neighbours differs between engines where a convolution's channels are odd in number: onnxruntime
-pairs the last channel with the next position's first, OpenVINO with nothing. Such a layer, mostly a network's first,
-takes the seven bits, which hold in any order (a first layer of 3 channels in OpenVINO: 17 dB without that).
+pairs the last channel with the next position's first, OpenVINO with nothing. For another engine all codes of such a
+layer, mostly a network's first, stay within 64, which holds in any order (3 channels in OpenVINO: 17 dB without that).
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import onnx
@@ -21,14 +23,15 @@ from optimizer.quantizers.encoding import weight_codes
 from optimizer.saturation import LARGEST_CODE, LARGEST_SUM, is_depthwise, rows_of
 
 _MOST = LARGEST_SUM // LARGEST_CODE
-_FULL, _HALF = 127, 63  # largest codes of eight and of seven bits
 _GROWTHS = np.linspace(1, 127 / 64, 17)  # of a channel's steps; with the last no code is above 64
 # Activations behind a Relu have a mean, so that errors of one sign add up: a sum of errors times values with mean m and
 # variance v has the mean square v sum(e^2) + m^2 sum(e)^2. For a normal variable behind a Relu m^2 / v is 1 / (pi - 1).
 _MEAN_OVER_VARIANCE = 1 / (np.pi - 1)
 
 
-def reduced_codes(node: onnx.NodeProto, weight: Array, axis: int | None, least: Array | float) -> tuple[Array, Array]:
+def reduced_codes(
+    node: onnx.NodeProto, weight: Array, axis: int | None, least: Array | float, *, in_any_order: bool = False
+) -> tuple[Array, Array]:
     """Return int8 codes and float32 scales as `weight_codes` does, with no pair of products above 16 bits.
 
     Args:
@@ -36,19 +39,20 @@ def reduced_codes(node: onnx.NodeProto, weight: Array, axis: int | None, least: 
         weight: Its float32 weight.
         axis: The output-channel axis, None for one scale.
         least: What the scales must not fall below.
+        in_any_order: Whether another engine than onnxruntime adds the products up.
     """
     codes, scales = weight_codes(weight, axis, least)
     if is_depthwise(node, weight):
         return codes, scales
-    if node.op_type == "Conv" and weight.shape[1] % 2:
-        return weight_codes(weight, axis, scales.astype(np.float64) * (_FULL / _HALF))
+    is_odd = in_any_order and node.op_type == "Conv" and weight.shape[1] % 2 == 1
+    lowered = partial(np.clip, a_min=-(_MOST // 2), a_max=_MOST // 2) if is_odd else partial(within_16_bits, node)
     others = tuple(index for index in range(weight.ndim) if index != axis)
     shape = [1 if index in others else size for index, size in enumerate(weight.shape)]
-    at_risk = (within_16_bits(node, codes) != codes).any(axis=others, keepdims=True)
+    at_risk = (lowered(codes) != codes).any(axis=others, keepdims=True)
     smallest, best = scales.astype(np.float64), np.where(at_risk, np.inf, -np.inf)
     for growth in _GROWTHS:
         tried, steps = weight_codes(weight, axis, smallest * growth)
-        tried = within_16_bits(node, tried)
+        tried = lowered(tried)
         errors = tried * steps.reshape(shape).astype(np.float64) - weight
         together = np.square(errors.sum(axis=others, keepdims=True))
         error = np.square(errors).sum(axis=others, keepdims=True) + _MEAN_OVER_VARIANCE * together

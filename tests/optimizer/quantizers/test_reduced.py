@@ -68,3 +68,14 @@ def test_depthwise_convolutions_stay_as_they_are() -> None:
     node = helper.make_node("Conv", ["x", "w"], ["y"], "layer", group=4)
     weight = np.ones((4, 1, 3, 3), np.float32)
     assert np.array_equal(reduced_codes(node, weight, 0, 0.0)[0], weight_codes(weight, 0)[0])
+
+
+def test_odd_channels_stay_right_in_any_order_of_adding() -> None:
+    """For another engine no code of a layer of three channels is above 64, and its scales fit the codes."""
+    weight = np.random.default_rng(5).normal(0, 1, (4, 3, 3, 3)).astype(np.float32)
+    node = helper.make_node("Conv", ["x", "w"], ["y"], "conv")
+    codes, scales = reduced_codes(node, weight, 0, 0.0, in_any_order=True)
+    assert np.abs(codes).max() <= 64
+    assert np.abs(reduced_codes(node, weight, 0, 0.0)[0]).max() > 64
+    error = codes * scales.reshape(4, 1, 1, 1) - weight
+    assert np.square(error).mean() < 1e-3
