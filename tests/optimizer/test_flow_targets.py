@@ -71,6 +71,8 @@ def test_on_the_board_itself_all_is_measured(tmp_path: Path, monkeypatch: pytest
     (seen,) = variant.evidence
     assert (seen.place, seen.label, seen.exact, seen.samples) == (NAME, "measured", True, 40)
     assert "predicted" not in _said(result)
+    assert f"{NAME}, while it was timed: " in _said(result)
+    assert "peak memory" in _said(result)
     assert f"at {NAME}: the same bits as here on 40 samples" in _said(result)
     assert _report(result).seen[0].evidence == seen
 
@@ -179,6 +181,7 @@ def test_instructions_decide_for_a_board_that_is_not_here(
     assert "predicted direction: fewer instructions than float32" in _said(result)
     assert " ms" not in _said(result)
     assert "direction against as given" in page(report)
+    assert {layer.milliseconds for layer in report.layers} == {None}
 
 
 def test_int8_that_takes_more_instructions_is_out(
