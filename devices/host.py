@@ -152,7 +152,7 @@ def refuse_32_bit_arm(host: Host) -> None:
     raise EnvironmentFault(
         "E-HOST-32-BIT-ARM",
         f"this is a 32-bit Arm system ({what}: {where}), and onnxruntime publishes no 32-bit Arm build",
-        "install 64-bit Raspberry Pi OS: Pi 3, 4, 5 and Zero 2 W support it; Pi 1, Zero and Zero W are ARMv6 and do not",
+        "install 64-bit Raspberry Pi OS: Pi 3, 4, 5 and Zero 2 W support it; Pi 1, Zero, Zero W are ARMv6 and do not",
     )
 
 

@@ -14,7 +14,7 @@ def text_of(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             data = file.read(_LONGEST)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name read from another file holds a NUL
         return None
     return data.decode("utf-8", "replace").strip("\0\n ") or None
 

@@ -101,7 +101,9 @@ def _fact(key: str, entry: object, path: str) -> Fact:
         raise _wrong_type(path, key, expected, value, f"value = {_EXAMPLE[expected]}")
     if not isinstance(source, str) or not source.startswith(_LABELS) or not source.partition(": ")[2].strip():
         raise BadInput("E-PROFILE-VALUE", f"{path}: {key} does not say where its value comes from", _SOURCE)
-    return Fact(key, _checked(key, tuple(value) if isinstance(value, list) else value, path), source)
+    if isinstance(value, list):
+        value = tuple(value)
+    return Fact(key, _checked(key, value, path), source)
 
 
 def _checked(key: str, value: Value, path: str) -> Value:

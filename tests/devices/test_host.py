@@ -92,6 +92,7 @@ def test_a_machine_full_of_garbage_says_nothing(tmp_path: Path) -> None:
     """Text where a number should be, half a line, bytes that are no text, a folder in a file's place: never raised."""
     for path in ("proc/meminfo", "proc/cpuinfo", "proc/loadavg", "proc/self/cgroup"):
         put(tmp_path, path, "MemTotal: lots kB\nCPU part\n:::\ncpu MHz : fast\n0::/../x\n")
+    put(tmp_path, "proc/self/cgroup", "0::/a\0b\nmemory\n4:memory\n0::/" + "long" * 100)
     put(tmp_path, "sys/fs/cgroup/memory.max", "some")
     put(tmp_path, "sys/fs/cgroup/x/memory.max", "-5")
     put(tmp_path, "sys/class/thermal/thermal_zone0/temp", "warm\n")
