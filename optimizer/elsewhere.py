@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from benchmarks.latency import FEWEST_ROUNDS, Comparison, Interval, Plan
-from edge_runtime.errors import EnvironmentFault
+from edge_runtime.errors import Refused
 from edge_runtime.package.manifest import Quantity
 from optimizer.audit import audit
 from optimizer.candidates import Candidate
@@ -63,13 +63,14 @@ class RemoteStopwatch(Elsewhere):
         """Time the forms there.
 
         Raises:
-            EnvironmentFault: E-TARGET-THROTTLED, the board slowed itself down meanwhile; E-PLACE-….
+            Refused: E-TARGET-THROTTLED, the board slowed itself down meanwhile.
+            EnvironmentFault: E-PLACE-….
         """
         from benchmarks import remote  # noqa: PLC0415 - whoever builds for this machine needs no ssh
 
         timing = remote.timed(self.place, forms_of(running), self.sample, self._bounded(plan, len(running)), progress)
         if timing.refused:
-            raise EnvironmentFault(
+            raise Refused(
                 "E-TARGET-THROTTLED",
                 f"{self.place.name} slowed itself down while it was timed ({timing.refused}): the times prove nothing",
                 "let it cool, give it the power supply its maker names, and run the command again",

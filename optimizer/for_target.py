@@ -93,8 +93,8 @@ def best_for(target: Target, job: Job) -> Outcome:
 
     Raises:
         BudgetNotMet: E-TARGET-UNVERIFIED, that was required and nothing runs there.
-        EnvironmentFault: E-EXECUTOR-LOST; E-PLACE-… and E-TARGET-THROTTLED, of the board itself.
-        Refused: E-TARGET-DISAGREES, no form computes there what it computes here.
+        EnvironmentFault: E-EXECUTOR-LOST; E-PLACE-…, of the board itself.
+        Refused: E-TARGET-DISAGREES, no form computes there what it computes here; E-TARGET-THROTTLED.
     """
     keeper, doubts = _timekeeper(target, job)
     forms, account = _forms(target, keeper, job)

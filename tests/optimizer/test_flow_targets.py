@@ -79,7 +79,7 @@ def test_on_the_board_itself_all_is_measured(tmp_path: Path, monkeypatch: pytest
 
 def test_times_of_a_board_that_was_throttled_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They prove nothing, so there is no package, and the error says what held the processor back."""
-    with pytest.raises(EnvironmentFault, match="under-voltage") as caught:
+    with pytest.raises(Refused, match="under-voltage") as caught:
         _built(tmp_path, monkeypatch, [target_at(Board(throttled))])
     assert caught.value.code == "E-TARGET-THROTTLED"
 
