@@ -75,6 +75,7 @@ def test_on_the_board_itself_all_is_measured(tmp_path: Path, monkeypatch: pytest
     assert "peak memory" in _said(result)
     assert f"at {NAME}: the same bits as here on 40 samples" in _said(result)
     assert _report(result).seen[0].evidence == seen
+    assert "Seen at its targets" in page(_report(result))
 
 
 def test_times_of_a_board_that_was_throttled_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +148,7 @@ def test_several_targets_share_what_is_best_for_both(tmp_path: Path) -> None:
     assert result.manifest.target == "raspberry-pi-4, raspberry-pi-3"
     assert "raspberry-pi-3: " in result.manifest.chosen_because
     assert len(_report(result).others) == 1
+    assert "Forms tried for raspberry-pi-3" in page(_report(result))
     (variant,) = result.manifest.variants
     assert variant.needs == Needs()
     for name in ("raspberry-pi-4", "raspberry-pi-3"):
