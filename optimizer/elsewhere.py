@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
+
 from benchmarks.latency import FEWEST_ROUNDS, Comparison, Interval, Plan
-from edge_runtime.errors import EnvironmentFault
+from edge_runtime.errors import Refused
 from edge_runtime.package.manifest import Quantity
 from optimizer.audit import audit
 from optimizer.candidates import Candidate
@@ -19,11 +21,12 @@ from optimizer.executor import Ticks, silent
 from optimizer.stopwatch import MOST_SECONDS, Stopwatch
 
 if TYPE_CHECKING:
-    from benchmarks.remote import Form
+    from benchmarks.remote import Form, Timing
     from devices.places.emulated import EmulatedPlace
     from devices.places.place import Place
 
 _REWRITE_PLAN = Plan(rounds=15)
+_SAID = "board"
 
 
 @dataclass
@@ -42,28 +45,38 @@ class RemoteStopwatch(Elsewhere):
 
     Attributes:
         place: The board.
-        doubts: What the board said that makes its times doubtful, each once.
+        said: How the board fared while it was timed last, and what makes its times doubtful, in sentences.
     """
 
     place: Place = field(kw_only=True)
-    doubts: dict[str, None] = field(default_factory=dict, kw_only=True)
+    said: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def timed(self, candidates: Sequence[Candidate], plan: Plan, progress: Ticks = silent) -> list[Candidate]:
+        """Return the candidates with their times there; see `Stopwatch.timed`."""
+        timed = super().timed(candidates, plan, progress)
+        parts = self._parts([candidate for candidate in candidates if not candidate.rejected], plan)
+        said = self.cache.get(_SAID, parts)
+        self.said = () if said is None else msgspec.json.decode(said, type=tuple[str, ...])
+        return timed
 
     def _take(self, running: Sequence[Candidate], plan: Plan, progress: Ticks) -> Comparison:
         """Time the forms there.
 
         Raises:
-            EnvironmentFault: E-TARGET-THROTTLED, the board slowed itself down meanwhile; E-PLACE-….
+            Refused: E-TARGET-THROTTLED, the board slowed itself down meanwhile.
+            EnvironmentFault: E-PLACE-….
         """
         from benchmarks import remote  # noqa: PLC0415 - whoever builds for this machine needs no ssh
 
         timing = remote.timed(self.place, forms_of(running), self.sample, self._bounded(plan, len(running)), progress)
         if timing.refused:
-            raise EnvironmentFault(
+            raise Refused(
                 "E-TARGET-THROTTLED",
                 f"{self.place.name} slowed itself down while it was timed ({timing.refused}): the times prove nothing",
                 "let it cool, give it the power supply its maker names, and run the command again",
             )
-        self.doubts.update(dict.fromkeys(timing.doubts))
+        said = (f"{self.place.name}, while it was timed: {_fared(timing)}", *timing.doubts)
+        self.cache.put(_SAID, self._parts(running, plan), msgspec.json.encode(said))
         return timing.comparison
 
     def _bounded(self, plan: Plan, count: int) -> Plan:
@@ -113,6 +126,15 @@ class Predictor(Elsewhere):
         found = [audit(one.data, one.settings, shapes, self.kernels).prediction.ratio for one in running[1:]]
         ratios = [1.0, *found]
         return Comparison(_exact([1 / ratio for ratio in ratios]), _exact(ratios))
+
+
+def _fared(timing: Timing) -> str:
+    """Return temperature, throttling and memory in words, as far as the board tells."""
+    before, after = timing.before.temperature_celsius, timing.after.temperature_celsius
+    heat = "temperature unknown" if before is None or after is None else f"{before:.0f} to {after:.0f} C"
+    held = "not throttled" if timing.after.throttling is not None else "it does not say whether it was throttled"
+    memory = [f"{name} {size / 1e6:.0f} MB" for name, size in timing.memory.items()]
+    return f"{heat}, {held}, peak memory {', '.join(memory) or 'unknown'}"
 
 
 def forms_of(candidates: Sequence[Candidate]) -> list[Form]:

@@ -38,8 +38,8 @@ def optimize(model: LoadedModel, request: Request, progress: Progress = lambda s
     Raises:
         BadInput: the data or the metric do not fit the model, E-TARGET-UNKNOWN or E-EXECUTOR-UNKNOWN.
         BudgetNotMet: E-BUDGET-INT8, `require_int8` is set and no int8 form came through; E-TARGET-UNVERIFIED.
-        EnvironmentFault: E-EXECUTOR-LOST; of a target over ssh E-PLACE-… or E-TARGET-THROTTLED.
-        Refused: E-TARGET-DISAGREES, a target computes something else, whatever the form.
+        EnvironmentFault: E-EXECUTOR-LOST; of a target over ssh E-PLACE-….
+        Refused: E-TARGET-DISAGREES, a target computes something else, whatever the form; E-TARGET-THROTTLED.
     """
     targets = all_of(request.targets, progress)
     findings = lint(model.data, request.calibration, request.evaluation)

@@ -96,8 +96,8 @@ def best_for(target: Target, job: Job) -> Outcome:
 
     Raises:
         BudgetNotMet: E-TARGET-UNVERIFIED, that was required and nothing runs there.
-        EnvironmentFault: E-EXECUTOR-LOST; E-PLACE-… and E-TARGET-THROTTLED, of the board itself.
-        Refused: E-TARGET-DISAGREES, no form computes there what it computes here.
+        EnvironmentFault: E-EXECUTOR-LOST; E-PLACE-…, of the board itself.
+        Refused: E-TARGET-DISAGREES, no form computes there what it computes here; E-TARGET-THROTTLED.
     """
     keeper, doubts = _timekeeper(target, job)
     made, account = _forms(target, keeper, job)
@@ -105,15 +105,9 @@ def best_for(target: Target, job: Job) -> Outcome:
     unmeasured, lost = _for_gpu(made)
     own, *timed = keeper.timed([job.own, *forms], job.request.plan, partial(job.progress, "timing"))
     candidates = [own, *(gate(candidate, target.where) for candidate in timed), *lost]
-    evidence, trouble = None, None
     while True:
         chosen, candidates = _chosen(candidates, target, keeper, job)
-        try:
-            checked, evidence = _verified(chosen, target, job)
-        except EnvironmentFault as error:
-            if target.is_remote:
-                raise
-            checked, trouble = chosen, error.message
+        checked, evidence, trouble = _verified(chosen, target, job)
         candidates = [checked if candidate is chosen else candidate for candidate in candidates]
         if not checked.rejected:
             break
@@ -127,8 +121,9 @@ def best_for(target: Target, job: Job) -> Outcome:
     )
     anew = keeper.anew if job.request.measurements else 0
     account = replace(account, timings=tuple(keeper.taken), anew=anew)
-    remote = tuple(keeper.doubts) if isinstance(keeper, RemoteStopwatch) else ()
-    return Outcome(target, checked, candidates, keeper.machine, account, evidence, (*doubts, *remote), unmeasured)
+    if isinstance(keeper, RemoteStopwatch):
+        doubts += keeper.said
+    return Outcome(target, checked, candidates, keeper.machine, account, evidence, doubts, unmeasured)
 
 
 def _for_gpu(made: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], list[Candidate]]:
@@ -197,18 +192,25 @@ def _chosen(
     return threaded, [threaded if candidate is chosen else candidate for candidate in candidates]
 
 
-def _verified(chosen: Candidate, target: Target, job: Job) -> tuple[Candidate, Evidence | None]:
-    """Return the form and what it was seen to compute at the target; rejected where that is something else."""
-    if target.place is None or job.model.reduced_from:
-        return chosen, _seen_here(chosen, target, job)
+def _verified(chosen: Candidate, target: Target, job: Job) -> tuple[Candidate, Evidence | None, str | None]:
+    """Return the form, rejected where it computes something else at the target, what was seen, or why nothing was."""
+    if target.place is None:
+        return chosen, _seen_here(chosen, target), None
+    if job.model.reduced_from:
+        return chosen, None, "a model of more than 2 GiB is not sent anywhere"
     data = job.request.samples
     samples = job.samples(1) if data is None else data.head(samples_for(target.place, data))
     progress = partial(job.progress, f"verifying at {target.name}")
     verifier = Verifier(target, target.place, samples, job.terms, job.cache, progress)
-    return verifier.verified(chosen)
+    try:
+        return (*verifier.verified(chosen), None)
+    except EnvironmentFault as error:
+        if target.is_remote:
+            raise
+        return chosen, None, error.message
 
 
-def _seen_here(chosen: Candidate, target: Target, job: Job) -> Evidence | None:
+def _seen_here(chosen: Candidate, target: Target) -> Evidence | None:
     """Return what this machine, which multiplies as the target does, stands for."""
     if not target.is_here or target.name == LOCAL:
         return None

@@ -92,12 +92,16 @@ def evidence_of(
         ranges=tuple(_ranges(base, chosen)) if base else (),
         timings=account.timings,
         losses=account.losses,
-        gains={name: (float32 - int8) / 1000 for name, (float32, int8) in account.costs.items()},
+        gains=_gains(account) if chosen.quantity == "time" else {},  # of another machine no milliseconds are shown
         outliers=_outliers(base) if base else {},
         inputs=_inputs(base) if base else {},
         reasons=_reasons(base, chosen) if base else {},
         places=(str(model.path), *(data.source for data in (request.calibration, request.evaluation) if data)),
     )
+
+
+def _gains(account: Account) -> dict[str, float]:
+    return {name: (float32 - int8) / 1000 for name, (float32, int8) in account.costs.items()}
 
 
 def _ranges(base: Base, chosen: Candidate) -> Iterator[Range]:

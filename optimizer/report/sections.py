@@ -9,6 +9,7 @@ from optimizer.report.explain import outcome
 from optimizer.report.markup import UNKNOWN, Markup, Row, join, loss, number, size, table, tag
 from optimizer.report.ranges import clipped_share
 from optimizer.report.record import Range, Report, Span
+from optimizer.report.speeds import seen_in_words
 
 LABELS = {
     "measured": "timed on that very device",
@@ -23,6 +24,7 @@ def all_of(report: Report) -> Iterator[Markup]:
     """Yield all sections in the order a reader needs them."""
     yield from _tradeoff(report)
     yield _forms(report)
+    yield from _seen(report)
     yield from _layers(report)
     yield from _ranges(report)
     yield from _repairs(report)
@@ -94,6 +96,19 @@ def _span(span: Span | None) -> str:
         return UNKNOWN
     interval = tag("div", f"{number(span.low)} to {number(span.high)}", class_="note")
     return join([tag("div", number(span.value)), interval])
+
+
+def _seen(report: Report) -> Iterator[Markup]:
+    if report.seen:
+        rows = [Row([tag("code", one.variant), seen_in_words(one.evidence)]) for one in report.seen]
+        yield _section("Seen at its targets", table(["variant", "what it computes there"], rows))
+    for other in report.others:
+        rows = [
+            Row([form.name, _span(form.speedup), outcome(report, form)], "chosen" if form.chosen else None)
+            for form in other.forms
+        ]
+        body = table(["form", f"x as given ({other.label})", "outcome"], rows, (1,))
+        yield _section(f"Forms tried for {other.target}", body, _note(f"Speeds are {other.label} for {other.machine}."))
 
 
 def _layers(report: Report) -> Iterator[Markup]:

@@ -16,7 +16,7 @@ def direction(quantity: Quantity, ratio: float) -> str:
 def seen_in_words(seen: Evidence) -> str:
     """Return what a variant was seen to compute at a place."""
     agreement = "the same bits as here" if seen.exact else f"{seen.agreement_db} dB from its answers here"
-    metric = "" if seen.accuracy is None else f", metric {seen.accuracy:.4f}"
+    metric = "" if seen.accuracy is None else f", the metric on these {seen.accuracy:.4f}"
     return f"at {seen.place}: {agreement} on {seen.samples} samples{metric} ({seen.label}, {seen.engine})"
 
 

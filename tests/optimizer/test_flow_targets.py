@@ -71,13 +71,16 @@ def test_on_the_board_itself_all_is_measured(tmp_path: Path, monkeypatch: pytest
     (seen,) = variant.evidence
     assert (seen.place, seen.label, seen.exact, seen.samples) == (NAME, "measured", True, 40)
     assert "predicted" not in _said(result)
+    assert f"{NAME}, while it was timed: " in _said(result)
+    assert "peak memory" in _said(result)
     assert f"at {NAME}: the same bits as here on 40 samples" in _said(result)
     assert _report(result).seen[0].evidence == seen
+    assert "Seen at its targets" in page(_report(result))
 
 
 def test_times_of_a_board_that_was_throttled_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They prove nothing, so there is no package, and the error says what held the processor back."""
-    with pytest.raises(EnvironmentFault, match="under-voltage") as caught:
+    with pytest.raises(Refused, match="under-voltage") as caught:
         _built(tmp_path, monkeypatch, [target_at(Board(throttled))])
     assert caught.value.code == "E-TARGET-THROTTLED"
 
@@ -145,6 +148,7 @@ def test_several_targets_share_what_is_best_for_both(tmp_path: Path) -> None:
     assert result.manifest.target == "raspberry-pi-4, raspberry-pi-3"
     assert "raspberry-pi-3: " in result.manifest.chosen_because
     assert len(_report(result).others) == 1
+    assert "Forms tried for raspberry-pi-3" in page(_report(result))
     (variant,) = result.manifest.variants
     assert variant.needs == Needs()
     for name in ("raspberry-pi-4", "raspberry-pi-3"):
@@ -179,6 +183,7 @@ def test_instructions_decide_for_a_board_that_is_not_here(
     assert "predicted direction: fewer instructions than float32" in _said(result)
     assert " ms" not in _said(result)
     assert "direction against as given" in page(report)
+    assert {layer.milliseconds for layer in report.layers} == {None}
 
 
 def test_int8_that_takes_more_instructions_is_out(

@@ -11,7 +11,7 @@ from boards import Board, throttled
 from models import images, residual_convnet
 
 from benchmarks.latency import Interval
-from edge_runtime.errors import EnvironmentFault
+from edge_runtime.errors import EnvironmentFault, Refused
 from edge_runtime.package.manifest import Quantity
 from optimizer.cache import Cache
 from optimizer.candidates import Candidate, gate
@@ -86,7 +86,7 @@ def test_a_board_is_timed_there_and_remembered_as_that_machine(tmp_path: Path) -
 def test_times_under_throttling_are_no_times() -> None:
     """They are refused, not reported with a footnote."""
     watch = RemoteStopwatch({"x": X[:1]}, "a board", {"tool": "1"}, Cache(), place=Board(throttled))
-    with pytest.raises(EnvironmentFault, match="under-voltage") as caught:
+    with pytest.raises(Refused, match="under-voltage") as caught:
         watch.timed(_convnet_twice("copy"), QUICK)
     assert caught.value.code == "E-TARGET-THROTTLED"
 

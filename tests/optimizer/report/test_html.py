@@ -139,7 +139,7 @@ def test_every_text_of_a_report_is_escaped() -> None:
 
 def is_one_of_few_words(path: tuple[int | str, ...]) -> bool:
     """Tell whether a field's type allows a few words only, so that nothing else can stand there."""
-    return path == ("label",) or (path[0] == "layers" and path[-1] == "precision")
+    return path[-1] in {"label", "quantity"} or (path[0] == "layers" and path[-1] == "precision")
 
 
 def text_fields(value: object, path: tuple[int | str, ...] = ()) -> Iterator[tuple[int | str, ...]]:
