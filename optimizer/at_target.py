@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from edge_runtime.inference.batch import count_samples, run_all
 from edge_runtime.inference.engine import Array
 from edge_runtime.package.manifest import Evidence
+from optimizer.agreement import agreement_of
 from optimizer.cache import Cache, Parts
 from optimizer.candidates import Candidate
-from optimizer.compare import sqnr
 from optimizer.data import Dataset
 from optimizer.elsewhere import forms_of
 from optimizer.executor import Ticks
@@ -149,32 +148,6 @@ def samples_for(place: Place, data: Dataset) -> int:
         return min(len(data), _EMULATED_SAMPLES)
     per_sample = sum(array[:1].nbytes for array in data.feeds.values())
     return min(len(data), max(_FEWEST_SAMPLES, _SENT_BYTES // max(per_sample, 1)))
-
-
-def agreement_of(here: Mapping[str, Array], there: Mapping[str, Array]) -> float:
-    """Return signal over difference in dB, of the output that differs most: infinite where all are equal, bit by bit.
-
-    Outputs that are no floating-point numbers have no distance: the share of elements that differ stands for noise.
-    """
-    if here.keys() != there.keys():
-        return -math.inf
-    return min((_agreement(array, there[name]) for name, array in here.items()), default=math.inf)
-
-
-def _agreement(here: Array, there: Array) -> float:
-    if here.shape != there.shape or here.dtype != there.dtype:
-        return -math.inf
-    if here.tobytes() == there.tobytes():
-        return math.inf
-    if not np.issubdtype(here.dtype, np.floating):
-        different = float(np.mean(here != there))
-        return -10 * math.log10(different) if different else math.inf
-    finite = np.isfinite(here)
-    if not np.array_equal(finite, np.isfinite(there)):
-        return -math.inf
-    signal = here[finite].astype(np.float64)
-    found = sqnr(signal, there[finite].astype(np.float64) - signal)
-    return -math.inf if found is None else found
 
 
 def _floor(candidate: Candidate) -> float:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from devices.profile import LOCAL
-from edge_runtime.errors import BadInput
+from edge_runtime.errors import BadInput, WrongUsage
 from edge_runtime.inference import engines
 from edge_runtime.inference.batch import run_all
-from edge_runtime.inference.engine import Array, SampleFeeds
+from edge_runtime.inference.engine import SampleFeeds
 from edge_runtime.inference.engines import DEFAULT, ENGINES
 from optimizer.account import Account
+from optimizer.agreement import agreement_of
 from optimizer.candidates import Candidate, judge
 from optimizer.placement import Placement, PlacementSearch, renamed, static_recipe
 from optimizer.request import Request
@@ -39,11 +38,18 @@ def wanted_engines(request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
     Raises:
         BadInput: E-ENGINE-UNKNOWN.
         EnvironmentFault: E-ENGINE-MISSING, the one that is asked for is not installed.
+        WrongUsage: E-OPTION-ENGINE, it is asked for at another target than this machine.
     """
     if request.engine not in {"auto", DEFAULT}:
         engines.version_of(request.engine)
     others = [name for name in ENGINES if name != DEFAULT and request.engine in {"auto", name}]
     if request.target != LOCAL:
+        if request.engine not in {"auto", DEFAULT}:
+            raise WrongUsage(
+                "E-OPTION-ENGINE",
+                f"--engine {request.engine} is tried on this machine only, and the target is {request.target}",
+                f"leave out --target, or use --engine {DEFAULT}",
+            )
         return (), ()
     missing = engines.available()
     notes = [f"{ENGINES[name].title} is not installed: {missing[name]} to try it" for name in others if missing[name]]
@@ -95,18 +101,18 @@ class EngineForms:
         except BadInput as error:
             return replace(form, rejected=f"onnxruntime cannot say what is right: {error.message}")
         try:
-            agreement = agreement_of(run_all(form.engine(), samples), expected)
+            agreement = agreement_of(expected, run_all(form.engine(), samples))
         except BadInput as error:
             return replace(form, rejected=f"cannot be run: {error.message}")
         least = _LEAST_OF_FLOAT if form.scheme is None else _LEAST_OF_INT8
-        if agreement is not None and not agreement >= least:
+        if not agreement >= least:
             title = ENGINES[self.engine].title
             reason = (
                 f"{title} computes something else than onnxruntime on the golden samples: "
                 f"signal to noise {agreement:.1f} dB, at least {least:.0f} is asked for"
             )
             return replace(form, rejected=reason)
-        return replace(form, agreement=agreement)
+        return replace(form, agreement=None if agreement == math.inf else agreement)
 
     def _golden(self) -> SampleFeeds:
         samples = self.shop.request.samples
@@ -148,21 +154,3 @@ class _EnginePlacements(PlacementSearch):
     def order(self, placement: Placement) -> Order:
         """Return how a form with this placement is made."""
         return renamed(super().order(placement), *self.called)
-
-
-def agreement_of(outputs: Mapping[str, Array], expected: Mapping[str, Array]) -> float | None:
-    """Return the signal-to-noise ratio in dB of the output that is worst off; None where all are equal."""
-    worst = min((_decibels(outputs[name], array) for name, array in expected.items()), default=math.inf)
-    return None if worst == math.inf else worst
-
-
-def _decibels(output: Array, expected: Array) -> float:
-    """Return 10 log10(signal squared / noise squared): no noise is infinite, shapes or numbers that are none are -."""
-    if output.shape != expected.shape:
-        return -math.inf
-    signal, found = expected.astype(np.float64), output.astype(np.float64)
-    noise = float(np.sum((found - signal) ** 2))
-    if noise == 0.0:
-        return math.inf
-    power = float(np.sum(signal**2))
-    return 10 * math.log10(power / noise) if power > 0 and math.isfinite(noise) else -math.inf

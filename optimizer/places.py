@@ -10,7 +10,7 @@ from devices.places.local import LocalPlace
 from devices.places.parse import parse
 from devices.places.place import OnLine, Place
 from devices.profile import Device
-from edge_runtime.errors import BadInput, EnvironmentFault
+from edge_runtime.errors import EnvironmentFault
 
 _VNNI = frozenset({"avx512_vnni", "avx_vnni"})
 
@@ -35,7 +35,7 @@ def find(target: str, progress: OnLine = lambda line: None) -> Found:
     """
     if target == profile.LOCAL or ":" in target:
         return Found(parse(target, progress))
-    device = _device(target)
+    device = profile.load(target)
     if device.isa == "aarch64":
         return Found(parse(f"emulated:{target}", progress))
     host = detect()
@@ -46,14 +46,6 @@ def find(target: str, progress: OnLine = lambda line: None) -> Found:
             "name one that is: --target ssh://USER@HOST",
         )
     return Found(LocalPlace(), tuple(_differences(device, host.features)))
-
-
-def _device(name: str) -> Device:
-    try:
-        return profile.load(name)
-    except KeyError as error:
-        known = ", ".join([*profile.names(), "ssh://USER@HOST", "emulated:PROFILE"])
-        raise BadInput("E-TARGET-UNKNOWN", f"there is no target {name}", f"use one of: {known}") from error
 
 
 def _differences(device: Device, features: frozenset[str]) -> list[str]:

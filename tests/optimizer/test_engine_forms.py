@@ -21,7 +21,6 @@ from edge_runtime.package.serving import load_for_serving
 from optimizer.compare import open_side
 from optimizer.data import Dataset
 from optimizer.engine_audit import audited
-from optimizer.engine_forms import agreement_of
 from optimizer.evaluate import Budget
 from optimizer.flow import optimize
 from optimizer.load import load_model
@@ -155,15 +154,6 @@ def test_times_in_another_engine_or_release_are_other_times(monkeypatch: pytest.
     assert digests[1] == digests[2]
     assert len(set(digests)) == 3
     assert stopwatch.anew == 3
-
-
-def test_agreement_is_the_worst_output_s() -> None:
-    """Equal is None; half the amplitude is 6 dB; other shapes and numbers that are none agree with nothing."""
-    one, two = np.ones(4, np.float32), np.full(4, 2, np.float32)
-    assert agreement_of({"a": one}, {"a": one}) is None
-    assert agreement_of({"a": two, "b": one}, {"a": two, "b": two}) == pytest.approx(6.02, abs=0.01)
-    assert agreement_of({"a": one[:2]}, {"a": one}) == -np.inf
-    assert agreement_of({"a": one * np.nan}, {"a": one}) == -np.inf
 
 
 def raw_bytes() -> onnx.ModelProto:
