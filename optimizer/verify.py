@@ -13,7 +13,6 @@ import onnx
 
 from benchmarks import remote
 from benchmarks.remote import Answers, Form, Machine, Work
-from devices.host import Host
 from devices.places.local import LocalPlace
 from devices.places.place import Label, Place
 from edge_runtime.errors import BadInput, EdgeoptError, Refused
@@ -21,6 +20,7 @@ from edge_runtime.inference.engine import Array, SampleFeeds
 from edge_runtime.inference.ort import SessionSettings
 from edge_runtime.package import golden
 from edge_runtime.package.archive import Package
+from edge_runtime.package.choice import against_needs
 from edge_runtime.package.manifest import Evidence, Needs, Variant
 from optimizer.compare import difference
 from optimizer.data import Dataset
@@ -280,7 +280,7 @@ def _meant_for(package: Package, place: Place) -> tuple[list[Variant], dict[str,
     skipped = {each.name: f"it needs {each.provider}" for each in variants if each.provider != "cpu"}
     if any(variant.needs != Needs() for variant in variants):
         host = remote.facts(place).host
-        skipped |= {each.name: why for each in variants if (why := _lacks(host, each.needs))}
+        skipped |= {each.name: why for each in variants for why in [*against_needs(each.needs, host)][:1]}
     kept = [variant for variant in variants if variant.name not in skipped]
     if not kept:
         why = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
@@ -290,14 +290,6 @@ def _meant_for(package: Package, place: Place) -> tuple[list[Variant], dict[str,
             "build one for it: edgeopt quantize MODEL --target PROFILE",
         )
     return kept, skipped
-
-
-def _lacks(host: Host, needs: Needs) -> str:
-    if needs.isa and host.machine not in needs.isa:
-        return f"it needs {' or '.join(needs.isa)}, that machine is {host.machine}"
-    if needs.features and not host.features & set(needs.features):
-        return f"it needs {' or '.join(needs.features)}, which that machine has not"
-    return ""
 
 
 def _is_dynamic(model: bytes) -> bool:

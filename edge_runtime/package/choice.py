@@ -136,7 +136,7 @@ def _against(variant: Variant, machine: Machine, wishes: Wishes) -> Iterator[str
         yield f"the configuration asks for {wishes.variant}"
     if wishes.engines and variant.engine not in wishes.engines:
         yield f"the configuration allows {', '.join(wishes.engines)} only, and it runs in {variant.engine}"
-    yield from _against_needs(variant.needs, machine.host)
+    yield from against_needs(variant.needs, machine.host)
     if variant.engine not in machine.engines:
         yield f"this version of edgeopt knows no engine {variant.engine}"
     unusable = machine.engines.get(variant.engine)
@@ -145,7 +145,8 @@ def _against(variant: Variant, machine: Machine, wishes: Wishes) -> Iterator[str
     yield from _against_provider(variant, machine, wishes)
 
 
-def _against_needs(needs: Needs, host: Host) -> Iterator[str]:
+def against_needs(needs: Needs, host: Host) -> Iterator[str]:
+    """Yield why a machine cannot compute a variant right, the plainest reason first."""
     machine = _ALIASES.get(host.machine.lower(), host.machine)
     if needs.isa and machine not in needs.isa:
         hint = ""

@@ -158,7 +158,7 @@ def test_variants_for_other_machines_are_left_out() -> None:
 
 def test_a_package_without_a_variant_for_the_machine_is_refused() -> None:
     """The error says what each variant would need and what the machine is."""
-    with pytest.raises(BadInput, match=f"riscv64, that machine is {detect().machine}") as caught:
+    with pytest.raises(BadInput, match=f"riscv64, and this machine is {detect().machine}") as caught:
         run(packaged({"fp32": FOREIGN, "cpu-u8s8": FOREIGN}), LocalPlace())
     assert caught.value.code == "E-PACKAGE-NO-VARIANT"
 
