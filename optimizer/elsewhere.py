@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _REWRITE_PLAN = Plan(rounds=15)
 _SAID = "board"
+_RUNS = "runs"
 
 
 @dataclass
@@ -52,12 +53,35 @@ class RemoteStopwatch(Elsewhere):
     said: tuple[str, ...] = field(default=(), kw_only=True)
 
     def timed(self, candidates: Sequence[Candidate], plan: Plan, progress: Ticks = silent) -> list[Candidate]:
-        """Return the candidates with their times there; see `Stopwatch.timed`."""
-        timed = super().timed(candidates, plan, progress)
-        parts = self._parts([candidate for candidate in candidates if not candidate.rejected], plan)
+        """Return the candidates with their times there, those rejected that do not run; see `Stopwatch.timed`."""
+        tried = self._tried(candidates)
+        timed = super().timed(tried, plan, progress)
+        parts = self._parts([candidate for candidate in tried if not candidate.rejected], plan)
         said = self.cache.get(_SAID, parts)
         self.said = () if said is None else msgspec.json.decode(said, type=tuple[str, ...])
         return timed
+
+    def _tried(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Return the candidates, those rejected that the board's engine, maybe an older release, does not run."""
+        known = {one.name: self._known(one) for one in candidates if not one.rejected}
+        if unknown := [one for one in candidates if not one.rejected and known[one.name] is None]:
+            from benchmarks import remote  # noqa: PLC0415
+
+            failures = remote.outputs(self.place, forms_of(unknown), self.sample, 1).failures
+            for one in unknown:
+                known[one.name] = failures.get(one.name, "")
+                self.cache.put(_RUNS, self._parts([one], _RUNS), failures.get(one.name, "").encode())
+        return [
+            replace(one, rejected=f"does not run at {self.place.name}: {reason}")
+            if (reason := known.get(one.name))
+            else one
+            for one in candidates
+        ]
+
+    def _known(self, candidate: Candidate) -> str | None:
+        """Return why a form does not run there, "" where it does, None where that is not known yet."""
+        entry = self.cache.get(_RUNS, self._parts([candidate], _RUNS))
+        return None if entry is None else entry.decode()
 
     def _take(self, running: Sequence[Candidate], plan: Plan, progress: Ticks) -> Comparison:
         """Time the forms there.

@@ -151,6 +151,8 @@ def _against_static(device: Device, calibrated: bool) -> Iterator[str]:
 def _against_symmetric(device: Device, calibrated: bool) -> Iterator[str]:
     if not device.tensorrt:
         yield f"{device.title} has no TensorRT, and CPU kernels leave much of this form in float{_counted(device)}"
+    elif not device.gpu_int8:
+        yield f"the GPU of {device.title} multiplies no 8-bit numbers"
     if not calibrated:
         yield "it needs calibration data for the ranges of activations"
 

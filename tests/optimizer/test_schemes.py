@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -24,7 +25,7 @@ def _names(device: Device, model: onnx.ModelProto, *, calibrated: bool = True) -
 
 PLAIN = Device("board", "a board", "aarch64", "asimd", "test")
 HALF = Device("board", "a board", "aarch64", "asimddp", "test", float16=True)
-JETSON = Device("board", "a board", "aarch64", "asimddp", "test", float16=True, tensorrt=True)
+JETSON = Device("board", "a board", "aarch64", "asimddp", "test", float16=True, tensorrt=True, gpu_int8=True)
 
 
 def test_float16_needs_float16_arithmetic() -> None:
@@ -39,6 +40,7 @@ def test_the_symmetric_form_needs_tensorrt_and_data() -> None:
     """CPU kernels leave much of it in float."""
     assert "trt-s8s8" in _names(JETSON, residual_convnet())
     assert "trt-s8s8" not in _names(HALF, residual_convnet())
+    assert "trt-s8s8" not in _names(replace(JETSON, gpu_int8=False), residual_convnet())
     assert "trt-s8s8" not in _names(JETSON, residual_convnet(), calibrated=False)
 
 

@@ -83,6 +83,15 @@ def test_a_board_is_timed_there_and_remembered_as_that_machine(tmp_path: Path) -
         other.timed(_convnet_twice("copy"), QUICK)
 
 
+def test_a_form_that_a_board_cannot_run_is_rejected_alone() -> None:
+    """The others are timed; the board's engine may be an older release than the one here."""
+    watch = RemoteStopwatch({"x": X[:1]}, "a board", {"tool": "1"}, Cache(), place=Board())
+    own, copy = _convnet_twice("copy")
+    found = watch.timed([own, replace(own, name="newer", data=b"of another release"), copy], QUICK)
+    assert [one.speedup is None for one in found] == [False, True, False]
+    assert "does not run at" in str(found[1].rejected)
+
+
 def test_times_under_throttling_are_no_times() -> None:
     """They are refused, not reported with a footnote."""
     watch = RemoteStopwatch({"x": X[:1]}, "a board", {"tool": "1"}, Cache(), place=Board(throttled))
