@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -30,7 +32,10 @@ class Children:
         with self._lock:
             self._ended = True
             for process in self._running:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # what it started, as apt-get does, writes files as well
+            for process in self._running:
+                process.wait()
 
     def run(self, command: Sequence[str], folder: Path | None = None, *, must_succeed: bool = True) -> None:
         """Run a command to its end.
@@ -59,6 +64,7 @@ class Children:
                     text=True,
                     errors="replace",
                     env={**os.environ, "LC_ALL": "C"},
+                    start_new_session=True,
                 )
             except OSError as error:
                 raise failed(command[0], f"it cannot be started: {error.strerror or error}") from error

@@ -14,7 +14,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -136,14 +135,15 @@ def _set_up(folder: Path, versions: dict[str, str], origin: debian.Source, devic
     for left in folder.parent.glob(f"{folder.name}.partial-*"):  # by one that was killed: this process has the lock
         shutil.rmtree(left, ignore_errors=True)
     begin = time.monotonic()
-    progress("setting up the aarch64 sandbox, once: about 80 MB to download, 200 MB on disk")
-    made = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
+    made = folder.parent / f"{folder.name}.partial-{os.getpid()}"
     steps: dict[str, Step] = {
         "the emulator": lambda children: _unpack_qemu(made, origin, children),
         "the arm64 userland": lambda children: debian.unpack(_USERLAND, "arm64", made / "guest", origin, children),
         f"onnxruntime {versions['onnxruntime']} for aarch64": lambda children: _unpack_wheels(made, versions, children),
     }
     try:
+        made.mkdir()
+        progress("setting up the aarch64 sandbox, once: about 80 MB to download, 200 MB on disk")
         _at_once(steps, lambda done: progress(f"{done} is there, after {time.monotonic() - begin:.0f} s"))
         for state in made.glob("*.apt"):
             shutil.rmtree(state)
