@@ -13,6 +13,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import signal
 import sys
 import time
 import zipfile
@@ -158,7 +159,12 @@ def _set_up(folder: Path, versions: dict[str, str], origin: debian.Source, devic
 def _at_once(steps: dict[str, Step], progress: OnLine) -> None:
     """Do all steps at once and tell each one's name when it is done; the first that fails ends the others."""
     with ThreadPoolExecutor(len(steps)) as pool, Children() as children:
-        begun = {pool.submit(step, children): name for name, step in steps.items()}
+        # An interruption while a thread begins would leave it running with nobody to wait for it.
+        unmasked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            begun = {pool.submit(step, children): name for name, step in steps.items()}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
         for future in as_completed(begun):
             future.result()
             progress(begun[future])
