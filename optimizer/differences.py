@@ -105,6 +105,27 @@ def explain(form: Form, here: Place, there: Place, feeds: SampleFeeds) -> Explan
     return Explanation(layers, len(tensors), not_quantized(form.model), faithful)
 
 
+def most_different(
+    first: Mapping[str, Array], second: Mapping[str, Array], feeds: SampleFeeds, count: int
+) -> dict[str, Array]:
+    """Return the samples whose answers differ most between two places, in their order.
+
+    Args:
+        first: Outputs at one place, samples along their first axes.
+        second: Those at the other.
+        feeds: All samples.
+        count: How many to return.
+    """
+    samples = len(next(iter(feeds.values())))
+    apart = np.zeros(samples)
+    for name, array in first.items():
+        if len(array) == samples and np.issubdtype(array.dtype, np.number):
+            distance = np.abs(second[name].astype(np.float64) - array.astype(np.float64)).reshape(samples, -1)
+            apart += np.nan_to_num(distance.max(axis=1, initial=0.0))
+    worst = sorted(np.argsort(-apart, kind="stable")[:count].tolist())
+    return {name: np.concatenate([array[index : index + 1] for index in worst]) for name, array in feeds.items()}
+
+
 def quantized_tensors(model: bytes) -> dict[str, str]:
     """Return the quantized activations in graph order, each with the float tensor it was made of."""
     graph = onnx.load_model_from_string(model).graph

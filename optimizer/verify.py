@@ -24,13 +24,14 @@ from edge_runtime.package.choice import against_needs
 from edge_runtime.package.manifest import Evidence, Needs, Variant
 from optimizer.compare import difference
 from optimizer.data import Dataset
-from optimizer.differences import Explanation, explain
+from optimizer.differences import Explanation, explain, most_different
 from optimizer.graph import nodes
 from optimizer.verify_metric import Asked, Scores, scores
 
 Progress = Callable[[str, int, int], None]
 
 _BATCH = 32  # as packages are built and golden samples are checked
+_EXPLAINED = 16  # samples, those that differ most
 _EVALUATED = "/evaluation"  # behind a variant's name
 _DYNAMIC = "DynamicQuantizeLinear"  # scales by the batch at hand, so the batch is part of the answer
 
@@ -148,8 +149,8 @@ def verify(
     manifest = package.manifest
     variants, skipped = _meant_for(package, place)
     samples = golden.inputs_of(variants[0], package.members[manifest.golden.file])
-    both = _Both(package, place, progress)
-    tried, judged = both.run(variants, samples, evaluation.data.feeds if evaluation else None)
+    both = _Both(package, place, samples, evaluation.data.feeds if evaluation else None, progress)
+    tried, judged = both.run(variants)
     found = scores(manifest, evaluation.data, evaluation.asked, judged.there, judged.here) if evaluation else {}
     checks = tuple(_check(variant, tried, judged, found, both) for variant in variants)
     return Verification(
@@ -191,14 +192,17 @@ class _Pair:
 
 @dataclass(frozen=True)
 class _Both:
-    """The place and this host, run on the same samples."""
+    """The place and this host, run on the same samples: golden ones, and where there are, those for the metric."""
 
     package: Package
     place: Place
+    samples: SampleFeeds
+    more: SampleFeeds | None
     progress: Progress
 
-    def run(self, variants: Sequence[Variant], samples: SampleFeeds, more: SampleFeeds | None) -> tuple[_Pair, _Pair]:
+    def run(self, variants: Sequence[Variant]) -> tuple[_Pair, _Pair]:
         """Return what the variants compute of the golden samples, and of the evaluation samples (else the same)."""
+        samples, more = self.samples, self.more
         works = [Work(self.form(variant), samples, _BATCH) for variant in variants]
         if more is not None:
             # As the package was built: one at a time where the result depends on the others.
@@ -251,7 +255,8 @@ def _check(variant: Variant, tried: _Pair, judged: _Pair, found: Mapping[str, Sc
     )
     explanation = None
     if not exact:
-        samples = golden.inputs_of(variant, data)
+        here, there = judged.here.outputs[variant.name], judged.there.outputs[variant.name]
+        samples = both.samples if both.more is None else most_different(here, there, both.more, _EXPLAINED)
         explanation = explain(both.form(variant), LocalPlace(), both.place, samples)
     return Check(variant.name, None, worst, problem, evidence, own, explanation)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 from forms import between_convolutions, noise, simplified, static
 from onnx import helper
@@ -9,7 +10,7 @@ from places_with_faults import OtherArithmetic, moved_bias
 
 from benchmarks.remote import Form
 from devices.places.local import LocalPlace
-from optimizer.differences import explain, not_quantized, quantized_tensors, with_outputs
+from optimizer.differences import explain, most_different, not_quantized, quantized_tensors, with_outputs
 
 FEEDS = noise(8)
 
@@ -30,6 +31,15 @@ def test_the_first_layer_that_differs_is_named() -> None:
     assert 0.0 < found.layers[0].share <= 1.0
     assert 0 < len(found.layers) < found.compared
     assert found.sentences()[1].startswith(f"first {found.layers[0].layer} (")
+
+
+def test_samples_that_differ_most_are_found() -> None:
+    """Those of the largest distance, in their own order; NaN on both sides and other axes do not disturb."""
+    feeds = {"x": np.arange(6, dtype=np.float32).reshape(6, 1)}
+    first = {"y": np.zeros((6, 2), np.float32), "all": np.zeros(1, np.float32)}
+    second = {"y": first["y"].copy(), "all": np.ones(1, np.float32)}
+    second["y"][4, 1], second["y"][1, 0], first["y"][2] = 3.0, -2.0, np.nan
+    assert most_different(first, second, feeds, 2)["x"].ravel().tolist() == [1.0, 4.0]
 
 
 def test_machines_that_agree_have_nothing_to_explain() -> None:
