@@ -128,7 +128,8 @@ class Options:
     type=click.Choice(ENGINES),
     default="auto",
     show_default=True,
-    help="What executes the model; auto tries all that are installed and takes what is measured faster.",
+    envvar="EDGEOPT_ENGINE",
+    help="What executes it (or EDGEOPT_ENGINE); auto tries all that are installed and takes what is measured faster.",
 )
 @click.option("--executor", default="local", show_default=True, help="local, inline or dask://HOST:PORT.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of earlier results. [default: ~/.cache/edgeopt]")

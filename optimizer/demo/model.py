@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_runtime.inference.engine import Array
+from edge_runtime.inference.engines import DEFAULT
 from edge_runtime.inference.postprocess import Argmax
 from edge_runtime.inference.preprocess import Preprocess
 from optimizer import metrics
@@ -29,6 +30,8 @@ def optimize_demo_model(progress: Progress) -> Result:
         metric=metrics.find("top1"),
         budget=Budget.parse("1pt"),
         identity=Identity(name=NAME, decision=Argmax(labels=LABELS, alarm_on=ALARM_ON)),
+        engine=DEFAULT,  # the same wherever it is shown
+        effort="quick",
     )
     return optimize(model, request, progress)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.inference.engines import ENGINES
+from edge_runtime.inference.engines import DEFAULT, ENGINES
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -17,3 +17,4 @@ def one_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Leave OpenVINO out, which doubles the forms to try, except in the tests that are about engines."""
     if "engine" not in request.path.name:
         monkeypatch.delitem(ENGINES, "openvino")
+        monkeypatch.setenv("EDGEOPT_ENGINE", DEFAULT)  # for commands, which are processes of their own
