@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from edge_runtime.inference.engines import DEFAULT, ENGINES
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-@pytest.fixture(autouse=True)
-def one_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def one_engine(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leave OpenVINO out, which doubles the forms to try, except in the tests that are about engines."""
-    if "engine" not in request.path.name:
-        monkeypatch.delitem(ENGINES, "openvino")
-        monkeypatch.setenv("EDGEOPT_ENGINE", DEFAULT)  # for commands, which are processes of their own
+    with pytest.MonkeyPatch.context() as patch:
+        if "engine" not in request.path.name:
+            patch.delitem(ENGINES, "openvino")
+            patch.setenv("EDGEOPT_ENGINE", DEFAULT)  # for commands, which are processes of their own
+        yield
