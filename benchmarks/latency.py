@@ -146,12 +146,16 @@ def _rank(samples: int) -> int:
 
 
 def _warm_up(run: Run, plan: Plan, clock: Clock) -> int:
-    """Call the run for a while and return how many calls fill a slot."""
+    """Call the run for a while and return how many calls fill a slot.
+
+    The median decides: a processor-time clock may stand still between two readings, and by the fastest call, of no time
+    at all, a slot would hold millions of calls.
+    """
     begin = clock()
-    fastest = _slot(run, 1, clock)
+    taken = [_slot(run, 1, clock)]
     while clock() - begin < plan.warmup_seconds * 1e9:
-        fastest = min(fastest, _slot(run, 1, clock))
-    return max(1, round(plan.slot_seconds * 1e9 / max(fastest, 1.0)))
+        taken.append(_slot(run, 1, clock))
+    return max(1, round(plan.slot_seconds * 1e9 / max(float(np.median(taken)), 1.0)))
 
 
 def _slot(run: Run, calls: int, clock: Clock) -> float:

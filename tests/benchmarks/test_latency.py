@@ -87,6 +87,14 @@ def test_slots_are_filled_with_as_many_calls_as_fit(machine: FakeMachine) -> Non
     assert machine.log.count("l") == warm_up + 6 * 1
 
 
+def test_a_clock_that_stood_still_once_does_not_make_slots_endless(machine: FakeMachine) -> None:
+    """A processor-time clock may show no time at all for one call: the others say how many fill a slot."""
+    costs = itertools.chain([MILLISECOND] * 3, [0], itertools.repeat(MILLISECOND))
+    run = machine.run("a", costs)
+    compare([run], Plan(rounds=6, slot_seconds=0.02, warmup_seconds=0.02), clock=machine.clock)
+    assert len(machine.log) == 21 + 6 * 20
+
+
 def test_warm_up_calls_every_run_for_its_time_and_is_not_counted(machine: FakeMachine) -> None:
     """A slow first call (lazy allocation) changes neither the timing nor the calls per slot."""
     first_slow = itertools.chain([900 * MILLISECOND], itertools.repeat(10 * MILLISECOND))
