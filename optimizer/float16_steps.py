@@ -13,8 +13,8 @@ import onnx
 from numpy.typing import NDArray
 
 from edge_runtime.inference.engine import Array
+from optimizer.calibrate.observed import Observed
 from optimizer.graph import nodes
-from optimizer.protect import Observed
 
 _FEWEST_STEPS = 256.0  # of a channel's own range, what 8 bits would give it
 _FRACTION_BITS = 10  # of float16: steps between 2^e and 2^(e+1) are 2^(e-10)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from devices import profile
-from devices.host import detect
+from devices.host import detect, int8_dot_products_saturate
 from devices.places.local import LocalPlace
 from devices.places.parse import parse
 from devices.places.place import OnLine, Place
 from devices.profile import Device
 from edge_runtime.errors import EnvironmentFault
-
-_VNNI = frozenset({"avx512_vnni", "avx_vnni"})
+from optimizer.saturation import kernels_saturate
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,10 @@ def find(target: str, progress: OnLine = lambda line: None) -> Found:
 def _differences(device: Device, features: frozenset[str]) -> list[str]:
     """Return how this host's int8 arithmetic differs from that of an x86-64 device."""
     ran = f"ran on this host, which stands for {device.name}"
-    has_vnni, wants_vnni = bool(features & _VNNI), device.int8_kernels in _VNNI
-    if wants_vnni and not has_vnni:
+    saturates_here, saturates_there = int8_dot_products_saturate(), kernels_saturate(device)
+    if saturates_here and not saturates_there:
         return [f"{ran} but has no VNNI: its int8 kernels are others"]
-    if has_vnni and not wants_vnni:
+    if saturates_there and not saturates_here:
         return [f"{ran} but has VNNI: int8 sums that can saturate there never do here"]
     if device.int8_kernels and device.int8_kernels not in features:
         return [f"{ran} but has no {device.int8_kernels}"]

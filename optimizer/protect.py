@@ -8,7 +8,6 @@ anything is judged, because a mean over samples can hide what they lose.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
 
 import numpy as np
 import onnx
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edge_runtime.inference.engine import Array
+from optimizer.calibrate.observed import Observed
 from optimizer.graph import WEIGHTED_OPS
 from optimizer.quantizers.wiring import CARRIERS, Wiring, wiring_of
 
@@ -24,26 +24,6 @@ _FEWEST_STEPS = 8.0  # 3 bits
 _SMALL_SHARE = 0.1  # of an output's channels that may have fewer
 _ELEMENTWISE = frozenset({"Add", "Div", "Mul", "Sub"})
 _JOINS = frozenset({"Add", "Concat", "Max", "Min", "Sub", "Where"})
-
-
-class Observed(Protocol):
-    """What must be known of a tensor; a calibration histogram knows it."""
-
-    @property
-    def low(self) -> float:
-        """Return the smallest value seen."""
-
-    @property
-    def high(self) -> float:
-        """Return the largest value seen."""
-
-    @property
-    def channel_low(self) -> NDArray[np.float32] | None:
-        """Return the smallest value of each index along axis 1, None where that is not known."""
-
-    @property
-    def channel_high(self) -> NDArray[np.float32] | None:
-        """Return the largest value of each index along axis 1, None where that is not known."""
 
 
 def protected(data: bytes, histograms: Mapping[str, Observed]) -> dict[str, str]:

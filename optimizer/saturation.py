@@ -13,16 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from devices.profile import Device
 from edge_runtime.inference.engine import Array
 from edge_runtime.package.manifest import Needs
+from optimizer.calibrate.observed import Observed
 from optimizer.graph import WEIGHTED_OPS, output_channel_axis
 
 LARGEST_CODE = 255
@@ -51,26 +50,6 @@ class Saturating:
     largest: int
 
 
-class Seen(Protocol):
-    """What was observed of a tensor; `optimizer.calibrate.histogram.Histogram` is one."""
-
-    @property
-    def low(self) -> float:
-        """The smallest value."""
-
-    @property
-    def high(self) -> float:
-        """The largest value."""
-
-    @property
-    def channel_low(self) -> NDArray[np.float32] | None:
-        """The smallest of each index along axis 1, None where there is no such axis."""
-
-    @property
-    def channel_high(self) -> NDArray[np.float32] | None:
-        """The largest of each, likewise."""
-
-
 def kernels_saturate(device: Device) -> bool:
     """Tell whether onnxruntime's default uint8 x int8 kernels saturate on a machine: x86 without a VNNI unit."""
     return device.isa == "x86_64" and bool(device.int8_kernels) and device.int8_kernels not in _EXACT
@@ -87,7 +66,7 @@ def needs_of_sums(model: bytes, *, guarded: bool) -> Needs:
     return Needs() if guarded or not saturating_layers(model) else Needs(features=_EXACT)
 
 
-def saturating_layers(model: bytes, seen: Mapping[str, Seen] | None = None) -> tuple[Saturating, ...]:
+def saturating_layers(model: bytes, seen: Mapping[str, Observed] | None = None) -> tuple[Saturating, ...]:
     """Return the layers at risk.
 
     Args:
@@ -183,7 +162,7 @@ class _Graph:
             if not is_depthwise(node, layer.codes):
                 yield layer
 
-    def reachable(self, layer: _Layer, seen: Mapping[str, Seen]) -> tuple[Array | int, Array | int]:
+    def reachable(self, layer: _Layer, seen: Mapping[str, Observed]) -> tuple[Array | int, Array | int]:
         """Return the smallest and largest unsigned code that each weight of `rows_of` can meet."""
         maker = self.makers.get(layer.restore.input[0])
         known = seen.get(maker.input[0].removesuffix("_unrounded")) if maker is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -44,3 +45,11 @@ def test_the_continuous_check_has_a_browser() -> None:
 def test_the_continuous_check_can_emulate_boards() -> None:
     """There, the emulated boards must run, not be skipped: Debian's tools set them up, a C compiler counts."""
     assert [name for name in ("apt-get", "dpkg", "gcc") if shutil.which(name) is None] == []
+
+
+@pytest.mark.skipif("CI" not in os.environ, reason="holds for the continuous check only (CI is not set)")
+def test_the_continuous_check_has_an_ssh_server_and_every_extra() -> None:
+    """There, places over ssh, the other engine and the cluster must run, not be skipped."""
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    assert [name for name in ("ssh", "sshd", "ssh-keygen") if shutil.which(name, path=path) is None] == []
+    assert [name for name in ("openvino", "distributed") if importlib.util.find_spec(name) is None] == []
