@@ -32,7 +32,7 @@ def preamble(tables: Sequence[Table], machine: Machine, date: str, processes: in
         "“processes” the smallest and largest median",
         f"Tools: {', '.join(versions)}",
     ]
-    if any(row.session == SATURATING for table in tables for row in table.rows):
+    if any(row.is_peer and row.session == SATURATING for table in tables for row in table.rows):
         sentences.append(
             "On this processor uint8 x int8 sums saturate: each tool counts with saturating or with exact sums "
             "(`session.x64quantprecision`), whichever is faster inside the budget"
@@ -81,7 +81,7 @@ def _remark(table: Table, row: Row) -> str:
         remarks.append("outside the budget")
     if row is table.fastest_peer():
         remarks.append("fastest other tool inside the budget")
-    if row.session == SATURATING:
+    if row.is_peer and row.session == SATURATING:  # ours is made so that its sums cannot saturate
         remarks.append("saturating sums")
     if row.tool == OURS and row.note:
         remarks.append(row.note.partition(":")[0])

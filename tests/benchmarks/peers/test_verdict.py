@@ -128,6 +128,13 @@ def test_the_page_shows_every_tool_once_with_its_reason() -> None:
     assert counts == [("tool", True), ("tool", False)]
 
 
+def test_only_another_tools_unguarded_sums_are_called_saturating() -> None:
+    """Ours without the guard is made so that no sum can saturate."""
+    shown = table(row(OURS, (1.3,), 0.903, SATURATING), row("tool", (1.2,), 0.902, SATURATING))
+    lines = page.markdown([shown], verdicts([shown])).splitlines()
+    assert [line.split("|")[1].strip() for line in lines if "saturating sums" in line] == ["tool"]
+
+
 def test_the_preamble_names_machine_versions_and_doubts() -> None:
     """Whoever reads the table later knows where it comes from."""
     machine = Machine("a board", "1.32.0", ("other work was running",))
