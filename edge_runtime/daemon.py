@@ -103,11 +103,13 @@ class Daemon:
             will=Will(self._topic("status"), encode(Status("offline", self._boot, self._since))),
             subscriptions=tuple(wanted.items()),
             reconnect_max_seconds=round(seconds(config.broker.reconnect_max)),
+            protocol=config.broker.protocol,
+            expiry_seconds=round(seconds(config.broker.session_expiry)),
         )
         return Connection(
             broker_of(config, folder),
             session,
-            on_message=lambda message: self._supervise(partial(self._intake.receive, message)),
+            on_messages=lambda messages: self._supervise(partial(self._intake.receive, messages)),
             on_connected=lambda: self._supervise(self._announce),
         )
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from edge_runtime.assemble import Assembled
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.postprocess import Outcome
-from edge_runtime.messaging.connection import Message
 from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Prediction, encode, rfc3339
+from edge_runtime.messaging.message import Message
 from edge_runtime.monitoring.health import PipelineCounters, PipelineHealth
 from edge_runtime.sources.reading_queue import ReadingQueue
 from edge_runtime.stream.pipeline import Due

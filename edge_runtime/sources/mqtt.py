@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from edge_runtime.messaging.connection import Message
+from edge_runtime.messaging.message import Message
 from edge_runtime.messaging.topics import SourceTopic
 from edge_runtime.sources.reading_queue import ReadingQueue
 
@@ -24,7 +24,7 @@ class Intake:
     """
 
     def __init__(self) -> None:
-        self._acknowledge: Callable[[Message], None] = lambda message: None
+        self._acknowledge: Callable[[Sequence[Message]], None] = lambda messages: None
         self._takers: Sequence[tuple[SourceTopic, ReadingQueue]] = ()
         # Packet identifier -> message, pipelines not done with it yet.
         self._pending: dict[int, tuple[Message, int]] = {}
@@ -35,12 +35,14 @@ class Intake:
         self.retained = 0
         self.unclaimed = 0
 
-    def open(self, takers: Sequence[tuple[SourceTopic, ReadingQueue]], acknowledge: Callable[[Message], None]) -> None:
+    def open(
+        self, takers: Sequence[tuple[SourceTopic, ReadingQueue]], acknowledge: Callable[[Sequence[Message]], None]
+    ) -> None:
         """Begin to hand messages out; before, they stay unacknowledged with the broker.
 
         Args:
             takers: Pairs of a topic and the queue its messages go to.
-            acknowledge: Tells the broker that a message needs not come again.
+            acknowledge: Tells the broker that messages need not come again.
         """
         self._takers, self._acknowledge = takers, acknowledge
         self._open = True
@@ -49,19 +51,22 @@ class Intake:
         """Hand nothing out any more; what comes now stays unacknowledged with the broker."""
         self._open = False
 
-    def receive(self, message: Message) -> None:
-        """Take in a message on the network thread."""
-        if not self._open:
-            return
+    def receive(self, messages: Sequence[Message]) -> None:
+        """Take in messages on the network thread."""
+        for message in messages:
+            if self._open:
+                self._receive(message)
+
+    def _receive(self, message: Message) -> None:
         if message.retain:
             # Brokers send retained messages again at every subscription: an old value, not a new reading.
             self.retained += 1
-            self._acknowledge(message)
+            self._acknowledge([message])
         elif self._seen.is_repeat(message):
             self.duplicates += 1
             with self._lock:
                 if message.mid not in self._pending:
-                    self._acknowledge(message)
+                    self._acknowledge([message])
         else:
             self._hand_out(message)
 
@@ -77,13 +82,13 @@ class Intake:
                 self._pending[message.mid] = (message, left - 1)
             else:
                 del self._pending[message.mid]
-                self._acknowledge(message)
+                self._acknowledge([message])
 
     def _hand_out(self, message: Message) -> None:
         queues = [queue for topic, queue in self._takers if topic.matches(message.topic)]
         if not queues:
             self.unclaimed += 1
-            self._acknowledge(message)
+            self._acknowledge([message])
             return
         if message.qos:
             with self._lock:

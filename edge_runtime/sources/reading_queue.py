@@ -7,7 +7,7 @@ from collections.abc import Callable
 from threading import Condition
 from typing import Literal, TypeAlias
 
-from edge_runtime.messaging.connection import Message
+from edge_runtime.messaging.message import Message
 
 Policy: TypeAlias = Literal["block", "drop_oldest", "drop_newest"]
 

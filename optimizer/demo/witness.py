@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -31,7 +31,7 @@ class Witness:
 
     def __init__(self, broker: Broker) -> None:
         session = Session(client_id="demo-witness", subscriptions=[(EVERYTHING, 1)])
-        self._connection = Connection(broker, session, on_message=self._hear)
+        self._connection = Connection(broker, session, on_messages=self._hear)
         self._heard: queue.Queue[Heard] = queue.Queue()
         self.latest: dict[str, bytes] = {}
 
@@ -68,6 +68,8 @@ class Witness:
             for heard in self.listen(seconds)
         )
 
-    def _hear(self, message: Message) -> None:
-        self._heard.put(Heard(message.topic, message.payload, time.monotonic()))
-        self._connection.acknowledge(message)
+    def _hear(self, messages: Sequence[Message]) -> None:
+        now = time.monotonic()
+        for message in messages:
+            self._heard.put(Heard(message.topic, message.payload, now))
+        self._connection.acknowledge(messages)

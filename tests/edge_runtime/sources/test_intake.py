@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from edge_runtime.messaging.connection import Message
+from edge_runtime.messaging.message import Message
 from edge_runtime.messaging.topics import SourceTopic
 from edge_runtime.sources.mqtt import Intake
 from edge_runtime.sources.reading_queue import ReadingQueue
@@ -26,13 +26,13 @@ class Scene:
         self.intake = Intake()
         self.queues = [ReadingQueue(size, "drop_oldest", self.intake.done) for _ in topics]
         takers = list(zip((SourceTopic.parse(topic) for topic in topics), self.queues, strict=True))
-        self.intake.open(takers, self.acknowledged.append)
+        self.intake.open(takers, self.acknowledged.extend)
 
 
 def test_a_message_is_acknowledged_once_all_pipelines_are_done() -> None:
     """With two pipelines on a topic the first one's end is not enough."""
     scene = Scene("plant/{stream}", "+/{stream}")
-    scene.intake.receive(reading(1))
+    scene.intake.receive([reading(1)])
     taken = [queue.take() for queue in scene.queues]
     assert taken[0] is taken[1] is not None
     scene.intake.done(taken[0])
@@ -44,7 +44,7 @@ def test_a_message_is_acknowledged_once_all_pipelines_are_done() -> None:
 def test_what_nobody_asks_for_is_acknowledged_and_counted() -> None:
     """A subscription of an earlier configuration must not fill the broker's window."""
     scene = Scene("plant/{stream}")
-    scene.intake.receive(reading(1, "other/a/b"))
+    scene.intake.receive([reading(1, "other/a/b")])
     assert len(scene.acknowledged) == scene.intake.unclaimed == 1
     assert len(scene.queues[0]) == 0
 
@@ -52,7 +52,7 @@ def test_what_nobody_asks_for_is_acknowledged_and_counted() -> None:
 def test_retained_readings_are_old_values() -> None:
     """They are acknowledged, counted and not used."""
     scene = Scene("plant/{stream}")
-    scene.intake.receive(reading(1, retain=True))
+    scene.intake.receive([reading(1, retain=True)])
     assert len(scene.acknowledged) == scene.intake.retained == 1
     assert len(scene.queues[0]) == 0
 
@@ -60,19 +60,19 @@ def test_retained_readings_are_old_values() -> None:
 def test_a_repeat_of_a_waiting_reading_is_neither_used_nor_acknowledged() -> None:
     """Its acknowledgement comes when the first delivery has been processed."""
     scene = Scene("plant/{stream}")
-    scene.intake.receive(reading(1))
-    scene.intake.receive(reading(1, dup=True))
+    scene.intake.receive([reading(1)])
+    scene.intake.receive([reading(1, dup=True)])
     assert (len(scene.queues[0]), scene.intake.duplicates, scene.acknowledged) == (1, 1, [])
 
 
 def test_a_repeat_of_a_processed_reading_is_acknowledged_again() -> None:
     """The first acknowledgement got lost, and the broker waits for it."""
     scene = Scene("plant/{stream}")
-    scene.intake.receive(reading(1))
+    scene.intake.receive([reading(1)])
     message = scene.queues[0].take()
     assert message is not None
     scene.intake.done(message)
-    scene.intake.receive(reading(1, dup=True))
+    scene.intake.receive([reading(1, dup=True)])
     assert (len(scene.queues[0]), scene.intake.duplicates, len(scene.acknowledged)) == (0, 1, 2)
 
 
@@ -80,15 +80,15 @@ def test_a_closed_intake_leaves_readings_with_the_broker() -> None:
     """While stopping, nothing is taken and nothing acknowledged."""
     scene = Scene("plant/{stream}")
     scene.intake.close()
-    scene.intake.receive(reading(1))
+    scene.intake.receive([reading(1)])
     assert (len(scene.queues[0]), scene.acknowledged) == (0, [])
 
 
 def test_a_dropped_reading_is_acknowledged() -> None:
     """What a full queue gave up will not be asked for again."""
     scene = Scene("plant/{stream}", size=1)
-    scene.intake.receive(reading(1))
-    scene.intake.receive(reading(2))
+    scene.intake.receive([reading(1)])
+    scene.intake.receive([reading(2)])
     assert [message.mid for message in scene.acknowledged] == [1]
 
 

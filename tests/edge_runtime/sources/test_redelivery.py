@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
-from edge_runtime.messaging.connection import Message
+from edge_runtime.messaging.message import Message
 from edge_runtime.sources.mqtt import RedeliveryGuard
 
 EVERY_IDENTIFIER = range(1, 1 << 16)
