@@ -30,6 +30,7 @@ SCHEMA = 1
 _DURATION_LIMITS = {
     ("broker", "keepalive"): ("1s", "18h"),  # MQTT counts it in whole seconds, 16 bits
     ("broker", "reconnect_max"): ("1s", "24h"),
+    ("broker", "session_expiry"): ("1s", "8760h"),
     ("health", "interval"): ("100ms", "24h"),
 }
 

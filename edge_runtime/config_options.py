@@ -52,6 +52,8 @@ class BrokerConfig(Struct, frozen=True):
     keepalive: Duration = "30s"
     reconnect_max: Duration = "60s"
     startup: Literal["error", "retry"] = "error"
+    protocol: Literal["3.1.1", "5", "auto"] = "3.1.1"
+    session_expiry: Duration = "1h"
 
 
 class Topics(Struct, frozen=True):

@@ -105,6 +105,8 @@ class Daemon:
             will=Will(self._topic("status"), encode(Status("offline", self._boot, self._since))),
             subscriptions=tuple(wanted.items()),
             reconnect_max_seconds=round(seconds(config.broker.reconnect_max)),
+            protocol=config.broker.protocol,
+            expiry_seconds=round(seconds(config.broker.session_expiry)),
         )
         return Connection(
             broker_of(config, folder),

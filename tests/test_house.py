@@ -51,7 +51,7 @@ DOORS = {
     "onnxruntime": ("edge_runtime/inference/ort.py", "optimizer/", PEERS),
     "onnxruntime.InferenceSession": ("edge_runtime/inference/ort.py",),
     "openvino": ("edge_runtime/inference/openvino.py",),
-    "paho": ("edge_runtime/messaging/connection.py",),
+    "paho": ("edge_runtime/messaging/paho_wire.py",),
     "rich": ("optimizer/cli/", "optimizer/report/"),
 }
 
