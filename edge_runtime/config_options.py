@@ -82,6 +82,7 @@ class Source(Struct, frozen=True):
     length: Count | None = None
     time_field: str | None = None
     qos: Literal[0, 1] = 1
+    share: Name | None = None
     max_payload: Size = "1MiB"
     max_streams: Count = 1000
 
