@@ -11,12 +11,12 @@ import argparse
 import math
 import random
 import sys
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 _MICRO = 1e-6
 _MEBI = 1 << 20
+_MOST_SIMULATED = 1e6  # messages of a simulated outage: seconds of computing, not hours
 
 
 @dataclass(frozen=True)
@@ -177,17 +177,16 @@ def simulate(arrivals: float, service: float, outage: float, *, messages: int = 
 
 def _simulated_outage(source: random.Random, arrivals: float, service: float, outage: float) -> tuple[int, float]:
     """Return how many messages came in the outage, and the seconds until the queue was empty for the first time."""
-    queue: deque[float] = deque()
-    coming = source.expovariate(arrivals)
+    coming, waiting = source.expovariate(arrivals), 0
     while coming < outage:
-        queue.append(coming)
+        waiting += 1
         coming += source.expovariate(arrivals)
-    rows, now = len(queue), outage
-    while queue:
-        queue.popleft()
+    rows, now = waiting, outage
+    while waiting:
+        waiting -= 1
         now += service
         while coming <= now:
-            queue.append(coming)
+            waiting += 1
             coming += source.expovariate(arrivals)
     return rows, now - outage
 
@@ -230,8 +229,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(page(plant, found) + "\n")
     if with_simulation:
         live = found.messages / found.daemons
-        seen = simulate(live, plant.daemon_us * plant.slower * _MICRO, plant.outage)
-        words = f"wait {seen.wait * 1e6:.0f} µs, {seen.rows} rows, drained in {seen.drain:.0f} s"
+        outage = min(plant.outage, _MOST_SIMULATED / live)
+        seen = simulate(live, plant.daemon_us * plant.slower * _MICRO, outage)
+        drained = f"{seen.rows} rows in an outage of {outage:.0f} s, drained in {seen.drain:.0f} s"
+        words = f"wait {seen.wait * 1e6:.0f} µs; {drained} ({seen.drain / outage:.2f} x the outage)"
         sys.stdout.write(f"simulated, one daemon: {words}\n")
     return 0
 
