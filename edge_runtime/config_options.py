@@ -86,6 +86,7 @@ class Source(Struct, frozen=True):
     time_field: str | None = None
     format: Format = "json"
     qos: Literal[0, 1] = 1
+    share: Name | None = None
     max_payload: Size = "1MiB"
     max_streams: Count = 1000
 

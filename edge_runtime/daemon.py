@@ -98,7 +98,8 @@ class Daemon:
         config = self._config
         wanted: dict[str, int] = {}
         for one in self._assembled:
-            wanted[one.topic.filter] = max(wanted.get(one.topic.filter, 0), one.config.source.qos)
+            asked = one.topic.subscription
+            wanted[asked] = max(wanted.get(asked, 0), one.config.source.qos)
         session = Session(
             client_id=client_id(config),
             clean=False,  # the broker keeps readings while the daemon is away
