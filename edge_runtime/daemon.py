@@ -17,13 +17,14 @@ from typing import Literal
 
 from edge_runtime.assemble import Assembled, Loaded, assemble
 from edge_runtime.config import load_config
-from edge_runtime.config_options import Config, seconds
+from edge_runtime.config_options import Config
 from edge_runtime.errors import BadInput, EnvironmentFault
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.connection import Connection, Session, Will
 from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Status, encode, rfc3339
 from edge_runtime.messaging.topics import fill
 from edge_runtime.monitoring.health import DaemonHealth
+from edge_runtime.option_types import seconds
 from edge_runtime.package.serving import ServedModel
 from edge_runtime.sources.mqtt import Intake
 from edge_runtime.window_store import WindowStore
