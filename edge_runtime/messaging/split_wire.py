@@ -59,6 +59,8 @@ class SplitWire(PahoWire):
         split = link.read()
         while link.holds_for_paho() and self.loss is None:
             self._let_paho_read()
+        if self._client.want_write():
+            self._client.loop_write()  # SUBSCRIBE goes before anything that says that we are here
         messages = split.messages
         if messages and (self.answer is None or not self.answer.accepted):
             self.loss = Loss(
