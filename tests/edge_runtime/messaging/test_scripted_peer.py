@@ -209,7 +209,7 @@ def test_a_message_that_the_broker_refuses_is_counted_by_its_reason(line: Lines)
 def test_a_take_over_is_said(peer: Peer, line: Lines, caplog: pytest.LogCaptureFixture) -> None:
     """MQTT 5 brokers say that another client has the identifier."""
     one = line(protocol="5")
-    one.talk.send(packet(DISCONNECT, b"\x8e\x00"))
+    one.talk.send(packet(DISCONNECT, b"\x8e\x06\x1f\x00\x03bye"))
     one.talk.close()
     peer.accept().welcome()
     health = one.connection.health()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from scripted_peer import HOST, PATIENCE, Line, Peer
+from scripted_peer import DISCONNECT, HOST, PATIENCE, Line, Peer, packet
 
 from edge_runtime.messaging import paho_wire, wire_choice
 from edge_runtime.messaging.broker import Broker
@@ -83,6 +83,16 @@ def test_silence_is_noticed_within_one_and_a_half_keepalives_and_a_second(
         now += max(pause, 0.001)
     assert noticed - 0.1 <= now - begin <= 1.5 * keepalive + 1
     wire.close(goodbye=False)
+
+
+@pytest.mark.parametrize("body", [b"\x8e", b"\x8e\x00"])
+def test_a_take_over_is_known_in_its_short_forms(peer: Peer, line: Callable[..., Line], body: bytes) -> None:
+    """As mosquitto writes it; paho 2.0 and 2.1 need more than two bytes to see the reason."""
+    one = line(protocol="5")
+    one.talk.send(packet(DISCONNECT, body))
+    one.talk.close()
+    peer.accept().welcome()
+    assert one.connection.health().duplicate_client
 
 
 def test_a_packet_beyond_the_limit_ends_the_connection(peer: Peer, line: Callable[..., Line]) -> None:
