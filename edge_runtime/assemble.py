@@ -11,6 +11,7 @@ import numpy as np
 from edge_runtime.config_options import PipelineConfig, size_in_bytes
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Tensor
+from edge_runtime.inference.features import Features
 from edge_runtime.inference.postprocess import Argmax, Decision, Value
 from edge_runtime.messaging.topics import SourceTopic
 from edge_runtime.package.choice import Wishes
@@ -66,7 +67,11 @@ def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path |
     output, decision = _output(config, served.manifest), _decision(config, served.manifest)
     rule = WindowRule(config.window.size, config.window.hop, _features(config), config.window.padding)
     tensor = _only_input(config, served.manifest)
-    _refuse_reordering(config, tensor, rule)
+    features = served.manifest.computed
+    if features is None:
+        _refuse_reordering(config, tensor, rule)
+    else:
+        _demand_window_of(features, config, rule)
     pipeline = Pipeline(
         Decoder(
             fields=config.source.fields,
@@ -76,7 +81,7 @@ def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path |
             max_bytes=size_in_bytes(config.source.max_payload),
         ),
         Windows(rule, config.source.max_streams),
-        Feeder(tensor, config.window.layout, served.manifest.preprocess),
+        Feeder(tensor, config.window.layout, served.manifest.preprocess, features),
         served.engine,
         (output, decision),
     )
@@ -120,6 +125,20 @@ def _refuse_reordering(config: PipelineConfig, tensor: Tensor, rule: WindowRule)
         config,
         f"a window is {window[0]} x {window[1]} ({config.window.layout}) and the model's input is {tensor}",
         'turn the window round with window.layout = "features_first" or "time_first", or correct size and fields',
+    )
+
+
+def _demand_window_of(features: Features, config: PipelineConfig, rule: WindowRule) -> None:
+    """Refuse a window that the package's features are not declared for."""
+    if (rule.size, rule.features, config.window.layout) == (features.size, features.channels, "time_first"):
+        return
+    raise _misfit(
+        "E-PIPELINE-SHAPE",
+        config,
+        f"a window is {rule.size} readings x {rule.features} numbers ({config.window.layout}), the package computes "
+        f"features of {features.size} x {features.channels} (time_first)",
+        f'set window.size = {features.size} and window.layout = "time_first", and have fields name '
+        f"{features.channels} numbers, read {features.sample_rate:g} times a second",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from edge_runtime.inference.engine import Array, Engine, Tensor
+from edge_runtime.inference.features import Features
 from edge_runtime.inference.postprocess import Decision, Outcome
 from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.stream.decode import Decoder, Rejection
@@ -43,19 +44,26 @@ class Feeder:
         tensor: The input.
         layout: ``time_first`` keeps [size, features]; ``features_first`` turns it into [features, size].
         preprocess: From the package's manifest.
+        features: Likewise, computed of the window before all else; None where the model takes the window itself.
     """
 
     tensor: Tensor
     layout: Layout
     preprocess: Preprocess
+    features: Features | None = None
 
     def feeds(self, window: Array) -> dict[str, Array]:
         """Return the model's input of one sample."""
-        ordered = window.T if self.layout == "features_first" else window
-        fixed = self.tensor.shape[1:]
-        shape = fixed if all(isinstance(size, int) for size in fixed) else ordered.shape
-        batch = self.preprocess.apply(np.ascontiguousarray(ordered).reshape((1, *shape)))
+        batch = self.preprocess.apply(self._shaped(window))
         return {self.tensor.name: batch.astype(self.tensor.dtype, copy=False)}
+
+    def _shaped(self, window: Array) -> Array:
+        sizes = self.tensor.shape[1:]
+        if self.features is not None:
+            return self.features.fed(window[np.newaxis], sizes)
+        ordered = window.T if self.layout == "features_first" else window
+        shape = sizes if all(isinstance(size, int) for size in sizes) else ordered.shape
+        return np.ascontiguousarray(ordered).reshape((1, *shape))
 
 
 class Pipeline:
