@@ -12,6 +12,10 @@ from edge_runtime.inference.engine import Array
 from edge_runtime.inference.signals import Signals
 from edge_runtime.inference.spectrum import hann, mel_filters
 
+# OpenBLAS computes products of at most so many multiplications in the calling thread; above, it wakes threads, which
+# then spin for longer than the product took (interface/gemm.c: SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD).
+_ONE_THREAD = 2**18
+
 _Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
 
 
@@ -75,11 +79,20 @@ class LogMel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
         """Return the feature, float64 [n, channels, frames * n_mels] or in the other layout."""
         frames = sliding_window_view(signals.values, self.frame, axis=-1)[:, :, :: self.hop]
         spectrum = np.fft.rfft(frames * hann(self.frame), n=self._fft, axis=-1)
-        # One product for each window and channel, of a size that the batch does not change, and so the same bits.
-        mel = (spectrum.real**2 + spectrum.imag**2) @ self._filters(signals.sample_rate)
+        mel = self._filtered(spectrum.real**2 + spectrum.imag**2, signals.sample_rate)
         logarithm = np.log(np.maximum(mel, self.floor))
         turned = logarithm if self.layout == "time_first" else np.swapaxes(logarithm, 2, 3)
         return np.ascontiguousarray(turned).reshape((*turned.shape[:2], -1))
+
+    def _filtered(self, power: Array, sample_rate: float) -> Array:
+        """Return the powers behind the filters, [n, channels, frames, n_mels].
+
+        Each window's product is taken alone, so that the batch does not change its bits, and in blocks of frames.
+        """
+        filters = self._filters(sample_rate)
+        rows = max(1, _ONE_THREAD // filters.size)
+        blocks = [power[:, :, first : first + rows] @ filters for first in range(0, power.shape[2], rows)]
+        return np.concatenate(blocks, axis=2)
 
     @property
     def _fft(self) -> int:
