@@ -10,11 +10,9 @@ import numpy as np
 
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array, SampleArray, SampleFeeds, Tensor
-from edge_runtime.inference.features import Features
+from edge_runtime.inference.features import READINGS_AT_A_TIME, Features
 from edge_runtime.inference.preprocess import Preprocess
 from optimizer.lazy_arrays import bounds
-
-_READINGS_AT_A_TIME = 2**16  # float64 copies of them, and spectra, are a few MiB
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class FeatureArray:
     def __getitem__(self, key: slice) -> Array:
         start, stop = bounds(key, len(self))
         found = np.empty((stop - start, *self.shape[1:]), np.float32)
-        step = max(1, _READINGS_AT_A_TIME // (self.features.size * self.features.channels))
+        step = max(1, READINGS_AT_A_TIME // (self.features.size * self.features.channels))
         for first in range(start, stop, step):
             windows = _windows(self.raw[first : min(first + step, stop)], self.features)
             found[first - start : first - start + len(windows)] = self.features.fed(windows, self.sizes)

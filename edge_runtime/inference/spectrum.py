@@ -13,7 +13,7 @@ _CACHED = 64  # weights and filters of so many declarations are kept; a daemon h
 
 @lru_cache(maxsize=_CACHED)
 def hann(size: int) -> Array:
-    """Return the periodic Hann window, ``0.5 - 0.5 cos(2 pi n / size)``, float64 [size], not to be written to.
+    """Return the periodic Hann window, ``0.5 - 0.5 cos(2 pi n / size)``, float64 [size], read-only.
 
     Source: Harris, On the use of windows for harmonic analysis with the discrete Fourier transform, Proc. IEEE 66
     (1978), equation 27; "periodic" as its DFT-even form.
@@ -22,9 +22,10 @@ def hann(size: int) -> Array:
     return _frozen(window)
 
 
+@lru_cache(maxsize=_CACHED)
 def frequencies(size: int, sample_rate: float) -> Array:
-    """Return the frequencies of the lines of a one-sided spectrum in Hz, float64 [size // 2 + 1]."""
-    return np.arange(size // 2 + 1) * (sample_rate / size)
+    """Return the frequencies of the lines of a one-sided spectrum in Hz, float64 [size // 2 + 1], read-only."""
+    return _frozen(np.arange(size // 2 + 1) * (sample_rate / size))
 
 
 def periodogram(values: Array, sample_rate: float) -> Array:
@@ -40,11 +41,15 @@ def periodogram(values: Array, sample_rate: float) -> Array:
         sample_rate: Readings a second.
     """
     size = values.shape[-1]
-    window = hann(size)
-    spectrum = np.fft.rfft(values * window, axis=-1)
-    density = (spectrum.real**2 + spectrum.imag**2) / (sample_rate * np.sum(window**2))
+    spectrum = np.fft.rfft(values * hann(size), axis=-1)
+    density = (spectrum.real**2 + spectrum.imag**2) / (sample_rate * _hann_power(size))
     density[..., 1 : (size + 1) // 2] *= 2.0
     return np.asarray(density)
+
+
+@lru_cache(maxsize=_CACHED)
+def _hann_power(size: int) -> float:
+    return float(np.sum(np.square(hann(size))))
 
 
 def mel_of(hertz: float) -> float:
@@ -57,7 +62,7 @@ def mel_of(hertz: float) -> float:
 
 @lru_cache(maxsize=_CACHED)
 def mel_filters(fft: int, sample_rate: float, filters: int, fmin: float, fmax: float) -> Array:
-    """Return triangular filters over the lines of a spectrum, float64 [fft // 2 + 1, filters], not to be written to.
+    """Return triangular filters over the lines of a spectrum, float64 [fft // 2 + 1, filters], read-only.
 
     Corners lie evenly in mel between `fmin` and `fmax`; each filter rises from 0 at the corner before its centre to 1
     there and falls to 0 at the next, linearly in Hz, and is not normalised. These are
