@@ -19,6 +19,7 @@ from edge_runtime.inference.log_mel import LogMel
 from edge_runtime.inference.signals import Signals
 
 READINGS_AT_A_TIME = 2**15  # their copies in float64, and spectra, stay in a processor's second cache, nearly
+_MOST_READINGS = 2**22  # in a window, so that a manifest cannot make a device allocate what it likes
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -42,6 +43,8 @@ class Features(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"sample_rate must be a finite number of Hz, not {self.sample_rate}")
         if self.size < 2 or self.channels < 1 or not self.compute:
             raise ValueError("a window has at least 2 readings and 1 channel, and at least 1 feature is computed")
+        if self.size * self.channels > _MOST_READINGS:
+            raise ValueError(f"{self.size} readings x {self.channels} channels are more than {_MOST_READINGS} numbers")
         for feature in self.compute:
             if fault := feature.fault(self.size, self.sample_rate):
                 raise ValueError(fault)

@@ -16,7 +16,9 @@ from edge_runtime.inference.spectrum import hann, mel_filters
 # then spin for longer than the product took (interface/gemm.c: SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD).
 _ONE_THREAD = 2**18
 
-_Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
+# Bounds on what a manifest can make a device allocate: filters of 32 MiB, frames of 128 MiB.
+_Length = Annotated[int, msgspec.Meta(ge=2, le=1 << 15)]
+_MOST_VALUES = 1 << 24
 
 
 class LogMel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="log_mel"):
@@ -39,12 +41,12 @@ class LogMel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
         layout: ``time_first`` gives [frames, n_mels], ``mels_first`` [n_mels, frames].
     """
 
-    frame: Annotated[int, msgspec.Meta(ge=2, le=1 << 16)]
-    hop: _Count
-    n_mels: _Count
+    frame: _Length
+    hop: Annotated[int, msgspec.Meta(ge=1)]
+    n_mels: Annotated[int, msgspec.Meta(ge=1, le=256)]
     fmin: float = 0.0
     fmax: float | None = None
-    fft: _Count | None = None
+    fft: _Length | None = None
     floor: float = 1e-10
     layout: Literal["time_first", "mels_first"] = "time_first"
 
@@ -61,6 +63,8 @@ class LogMel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
             return f"a frame of {self.frame} readings does not fit into a window of {size}"
         if self._fft < self.frame:
             return f"fft = {self._fft} is shorter than the frame of {self.frame}"
+        if (1 + (size - self.frame) // self.hop) * self._fft > _MOST_VALUES:
+            return f"frames of {self._fft} every {self.hop} readings of {size} are more than {_MOST_VALUES} numbers"
         if not 0 < self.floor < np.inf:
             return f"floor must be a positive number, not {self.floor}"
         return self._filter_fault(sample_rate)

@@ -130,6 +130,12 @@ def test_scrambled_shapes_are_refused(features: Features, sizes: tuple[int | str
         ({"compute": [{"kind": "rms", "unit": "g"}]}, "unknown field `unit`"),
         ({"compute": [{"kind": "rms"}], "size": 1}, "`int` >= 2"),
         ({"compute": [{"kind": "rms"}], "sample_rate": -1}, "sample_rate"),
+        ({"compute": [{"kind": "rms"}], "size": 1 << 20, "channels": 5}, "more than 4194304 numbers"),
+        (
+            {"compute": [{"kind": "log_mel", "frame": 1 << 15, "hop": 1, "n_mels": 9}], "size": 1 << 20},
+            "more than 16777216",
+        ),
+        ({"compute": [{"kind": "log_mel", "frame": 100, "hop": 50, "n_mels": 257}]}, "`int` <= 256"),
         ({"compute": [{"kind": "spectral_centroid"}], "sample_rate": 0}, "needs sample_rate"),
         ({"compute": [{"kind": "band_energy", "bands": [[0, 100]]}], "sample_rate": 0}, "needs sample_rate"),
         ({"compute": [{"kind": "band_energy", "bands": [[500, 100]]}]}, "500 to 100 Hz"),
