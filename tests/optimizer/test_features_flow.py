@@ -22,7 +22,7 @@ from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array
 from edge_runtime.inference.postprocess import Argmax
 from edge_runtime.package import archive, golden
-from edge_runtime.stream.pipeline import Due
+from edge_runtime.stream.pipeline import Arrival
 
 RATE, SIZE = 12_000.0, 256
 BANDS = [(0.0, 1000.0), (1000.0, 3000.0), (3000.0, 6000.0)]
@@ -133,12 +133,12 @@ def test_the_daemons_pipeline_predicts_what_numpy_computes(made: Made) -> None:
     _, weight, bias = classifier()
     expected = reference(raw) @ weight + bias
     tolerance = 1e-4 if whole.served.variant.name == "fp32" else 0.2
-    for signal, scores, label in zip(raw, expected, labels, strict=True):
-        payloads = [json.dumps({"a": value}).encode() for value in signal]
-        *_, due = [whole.pipeline.take("press", payload) for payload in payloads]
-        assert isinstance(due, Due)
-        np.testing.assert_allclose(whole.pipeline.infer(due.array).ravel(), scores, rtol=tolerance, atol=tolerance)
-        assert whole.pipeline.predict(due.array).label == ("sound", "impacts")[label]
+    payloads = [json.dumps({"a": value}).encode() for value in raw.ravel()]
+    due = whole.pipeline.take([Arrival("press", payload, 0.0) for payload in payloads]).due
+    scores = whole.pipeline.infer(np.stack([one.array for one in due]))
+    np.testing.assert_allclose(scores, expected, rtol=tolerance, atol=tolerance)
+    said = [outcome.label for outcome in whole.pipeline.predict(due) if outcome]
+    assert said == [("sound", "impacts")[label] for label in labels]
 
 
 @pytest.mark.parametrize(
