@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from edge_runtime.inference.ort import OrtEngine
 from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.package import archive, golden
 from edge_runtime.package.manifest import FORMAT, Golden, Manifest, Rejected, Source, Tolerance, Variant
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @dataclass(frozen=True)

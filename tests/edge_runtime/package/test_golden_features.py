@@ -24,7 +24,7 @@ from edge_runtime.package.serving import load_for_serving
 @pytest.mark.parametrize("dtype", [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE])
 def test_what_computes_the_same_features_serves(tmp_path: Path, dtype: int) -> None:
     """A whole package is read and served, whatever floats its model takes, behind a negative std too."""
-    featured.write(tmp_path / "double.edgepkg", dtype=dtype)
+    featured.write(tmp_path / "double.edgepkg", model=featured.doubled(dtype))
     served = load_for_serving(tmp_path / "double.edgepkg")
     assert served.manifest.computed == featured.FEATURES
     assert served.manifest.format == 2

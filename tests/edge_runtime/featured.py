@@ -36,20 +36,36 @@ def doubled(dtype: int = TensorProto.FLOAT) -> bytes:
     return onnx.ModelProto.SerializeToString(proto)
 
 
+def mixed() -> bytes:
+    """Return a model that subtracts the mean over the batch: it mixes up what it is given together."""
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in ("x", "y")]
+    nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[0]), helper.make_node("Sub", ["x", "m"], ["y"])]
+    proto = helper.make_model(
+        helper.make_graph(nodes, "mix", ends[:1], ends[1:]), opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    )
+    return onnx.ModelProto.SerializeToString(proto)
+
+
 def write(
-    path: Path, *, served: Features = FEATURES, windows: dict[str, Array] | None = None, dtype: int = TensorProto.FLOAT
+    path: Path,
+    *,
+    served: Features = FEATURES,
+    inputs: Features = FEATURES,
+    windows: dict[str, Array] | None = None,
+    model: bytes | None = None,
 ) -> Manifest:
     """Write the package.
 
     Args:
         path: Where.
-        served: What its manifest declares; its golden inputs are those of `FEATURES`.
+        served: What its manifest declares.
+        inputs: What its golden inputs were made with.
         windows: Its golden windows.
-        dtype: What its model takes, as ONNX counts types.
+        model: What is served, by default `doubled`.
     """
-    model = doubled(dtype)
+    model = doubled() if model is None else model
     engine = OrtEngine(model)
-    inputs = {"x": PREPROCESS.apply(FEATURES.of(WINDOWS)).astype(engine.inputs[0].dtype)}
+    feeds = {"x": PREPROCESS.apply(inputs.of(WINDOWS)).astype(engine.inputs[0].dtype)}
     manifest = Manifest(
         format=FEATURES_FORMAT,
         name="double",
@@ -65,6 +81,6 @@ def write(
         source=Source("double.onnx", "0" * 64, None, None, {}),
         features=served,
     )
-    samples = golden.encode(inputs, {"fp32": engine.run(inputs)}, {"x": WINDOWS} if windows is None else windows)
+    samples = golden.encode(feeds, {"fp32": engine.run(feeds)}, {"x": WINDOWS} if windows is None else windows)
     archive.write(path, manifest, {"variants/fp32.onnx": model, "golden.npz": samples})
     return manifest
