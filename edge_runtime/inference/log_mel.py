@@ -28,7 +28,8 @@ class LogMel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     behind. Each is weighted by the periodic Hann window, the mean not removed, and ``|FFT|²`` goes through the filters
     of `spectrum.mel_filters`. Davis and Mermelstein, Comparison of parametric representations for monosyllabic word
     recognition, IEEE Trans. ASSP 28 (1980). The same numbers as ``numpy.log(librosa.feature.melspectrogram(…,
-    win_length=frame, n_fft=fft, hop_length=hop, center=False, power=2, htk=True, norm=None))``.
+    n_fft=frame, hop_length=hop, center=False, power=2, htk=True, norm=None))``. A longer `fft` has its zeros behind the
+    frame; librosa puts the frame in their middle.
 
     Attributes:
         frame: Readings in a frame.
