@@ -7,8 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from edge_runtime.config_options import BrokerConfig, Config, Source, Topics, seconds
+from edge_runtime.config_options import BrokerConfig, Config, Source, Topics
 from edge_runtime.config_problems import ConfigError, Key, Problem, line_of, problems_in
+from edge_runtime.decision_checks import decision_problems
+from edge_runtime.durations import seconds
 from edge_runtime.errors import BadInput
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.topics import (
@@ -80,6 +82,7 @@ def _meaning(config: Config) -> list[Problem]:
     names = [pipeline.name for pipeline in config.pipeline]
     for index, pipeline in enumerate(config.pipeline):
         problems += _source_meaning(("pipeline", index, "source"), pipeline.source)
+        problems += decision_problems(("pipeline", index), pipeline)
         if pipeline.name in names[:index]:
             message = f"two pipelines are called {pipeline.name!r}"
             problems.append(Problem("E-CONFIG-VALUE", ("pipeline", index, "name"), message, "give each its own name"))

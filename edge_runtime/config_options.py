@@ -7,6 +7,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from edge_runtime.decision_options import AlarmConfig, QualityConfig, ReportConfig
+from edge_runtime.durations import Duration
 from edge_runtime.inference.postprocess import Decision
 from edge_runtime.package.choice import Selection
 from edge_runtime.package.manifest import Provider
@@ -15,9 +17,6 @@ from edge_runtime.stream.pipeline import Layout
 from edge_runtime.stream.window import Padding
 
 # What people write wrongly is explained with the description.
-Duration: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|min|h)\Z", description='a duration: "500ms", "10s", "5min", "1h"')
-]
 Size: TypeAlias = Annotated[
     str, Meta(pattern=r"^[1-9][0-9]*(B|KiB|MiB)\Z", description='a size: "512B", "64KiB", "1MiB"')
 ]
@@ -30,7 +29,6 @@ ClientId: TypeAlias = Annotated[
 ]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 
 
@@ -123,6 +121,9 @@ class PipelineConfig(Struct, frozen=True):
     output: str | None = None
     queue: Queue = Queue()
     model: ModelConfig = ModelConfig()
+    alarm: AlarmConfig = AlarmConfig()
+    report: ReportConfig = ReportConfig()
+    quality: QualityConfig = QualityConfig()
 
 
 class Config(Struct, frozen=True):
@@ -135,12 +136,6 @@ class Config(Struct, frozen=True):
     topics: Topics = Topics()
     health: Health = Health()
     state: State = State()
-
-
-def seconds(duration: str) -> float:
-    """Return the seconds of a checked duration such as ``10s`` or ``500ms``."""
-    number, unit = re.fullmatch(r"([\d.]+)(\D+)", duration).groups()  # type: ignore[union-attr]
-    return float(number) * _SECONDS[unit]
 
 
 def size_in_bytes(size: str) -> int:

@@ -17,7 +17,8 @@ from typing import Literal
 
 from edge_runtime.assemble import Assembled, Loaded, assemble
 from edge_runtime.config import load_config
-from edge_runtime.config_options import Config, seconds
+from edge_runtime.config_options import Config
+from edge_runtime.durations import seconds
 from edge_runtime.errors import BadInput, EnvironmentFault
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.connection import Connection, Session, Will

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from edge_runtime.stream.quality import Quality
+
 SCHEMA_VERSION = 1
 
 
@@ -43,10 +45,10 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
         model_version: Model version.
         variant: Form of the model that computed it.
         latency_ms: Inference time in milliseconds.
-        quality: ``bad`` where the model gave no finite number; then there is no value.
+        quality: How far it can be trusted; ``bad_input``, ``stale`` and ``bad`` come without value and label.
         value: Class score, thresholded score or regression value.
         label: Class name.
-        alarm: Whether an operator should look.
+        alarm: Whether an operator should look, after all delays.
         unit: Engineering unit of value.
     """
 
@@ -63,7 +65,7 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     model_version: int
     variant: str
     latency_ms: float
-    quality: Literal["good", "bad"]
+    quality: Quality
     value: float | None = None
     label: str | None = None
     alarm: bool | None = None
