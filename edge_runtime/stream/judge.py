@@ -61,6 +61,11 @@ class Judge:
     def __len__(self) -> int:
         return len(self._states)
 
+    @property
+    def next_due(self) -> float:
+        """Return a time before which `advance` has nothing to say; infinity where it never has."""
+        return self._next
+
     def judge(
         self,
         stream: str,
@@ -95,7 +100,7 @@ class Judge:
     def advance(self, now: float) -> list[tuple[str, Verdict]]:
         """Return what is to be reported because time went by: values held back, streams fallen silent, repetitions.
 
-        Nothing here is a new prediction. It costs next to nothing while nothing is due; call it a few times a second.
+        Nothing here is a new prediction. It costs next to nothing before `next_due`; call it a few times a second.
         """
         due: list[tuple[str, Verdict]] = []
         if now < self._next:

@@ -257,6 +257,7 @@ def test_without_options_outcomes_are_passed_on() -> None:
         assert found == Verdict(outcome.value, outcome.label, outcome.alarm, "good", True)
     assert judge.judge("a", 0.0, Outcome(None)) == Verdict(None, None, False, "bad", True, "not_finite")
     assert judge.advance(1e9) == []
+    assert judge.next_due == math.inf
 
 
 @pytest.mark.parametrize(
@@ -269,7 +270,9 @@ def test_a_bad_sensor_never_yields_a_number(on_bad: str, before: bool | None, af
     assert judge.judge("a", 0, sure, "bad_input") == Verdict(None, None, before, "bad_input", True, "bad_input")
     judge.judge("a", 1, sure)
     assert judge.judge("a", 2, sure, "bad_input") == Verdict(None, None, after, "bad_input", True, "bad_input")
+    assert judge.next_due <= 7
     assert judge.advance(6.9) == []
+    assert judge.next_due == 7
     assert judge.advance(7) == [("a", Verdict(None, None, after, "stale", True, "silent"))]
     assert judge.advance(100) == [], "silence is reported once"
 
