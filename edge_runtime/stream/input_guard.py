@@ -30,7 +30,8 @@ class GuardRule:
         limits: Name -> (lowest, highest) plausible number, both included; compared in float32.
         stuck_after: Name -> readings of the same value, one after another, at which the sensor counts as stuck, at
             least 2. An array counts as one value.
-        window: Rows in a window: so long does a bad one spoil what is computed from it.
+        window: Rows in a window: so long does a bad one spoil what is computed from it. 1 for windows by time.
+        reach: Windows by time: seconds before a window's start from which a reading may still have become part of it.
     """
 
     names: tuple[str, ...]
@@ -38,6 +39,7 @@ class GuardRule:
     limits: Mapping[str, tuple[float, float]]
     stuck_after: Mapping[str, int]
     window: int = 1
+    reach: float = 0.0
 
 
 class GuardState(msgspec.Struct, gc=False):
@@ -47,11 +49,13 @@ class GuardState(msgspec.Struct, gc=False):
         last: The last row's numbers; of an array its lowest and highest number and its CRC-32.
         runs: For each of them, how many readings in a row had that value.
         spoilt: Windows still to come, the present one included, that hold a bad row.
+        bad_at: Latest time of a bad row.
     """
 
     last: list[float]
     runs: list[int]
     spoilt: int = 0
+    bad_at: float = -math.inf
 
 
 class InputGuard:
@@ -66,7 +70,7 @@ class InputGuard:
 
     def __init__(self, rule: GuardRule) -> None:
         self.faults: Counter[str] = Counter()
-        self._is_array, self._window = rule.is_array, rule.window
+        self._is_array, self._window, self._reach = rule.is_array, rule.window, rule.reach
         self._is_idle = not rule.limits and not rule.stuck_after
         self._compares = bool(rule.stuck_after)
         limits = [_in_float32(rule.limits.get(name)) for name in rule.names]
@@ -83,14 +87,22 @@ class InputGuard:
     def __len__(self) -> int:
         return len(self._states)
 
-    def check(self, stream: str, row: Array) -> RowQuality:
-        """Return the quality of the window that ends with this row, float32 [features]."""
+    def check(self, stream: str, row: Array, time: float | None = None) -> RowQuality:
+        """Return the quality of the window that ends with this row.
+
+        Args:
+            stream: Whose it is.
+            row: float32 [features].
+            time: Seconds from any origin; needed only where `over` is asked afterwards.
+        """
         if self._is_idle:
             return "good"
         values = [float(row.min()), float(row.max()), self._crc(row)] if self._is_array else row.tolist()
-        return self._settle(stream, values)
+        return self._settle(stream, values, time)
 
-    def check_many(self, streams: Sequence[str], rows: Array) -> list[RowQuality]:
+    def check_many(
+        self, streams: Sequence[str], rows: Array, times: Sequence[float | None] | None = None
+    ) -> list[RowQuality]:
         """Return what `check` returns for each row of float32 [n, features], taken in this order."""
         if self._is_idle:
             return ["good"] * len(streams)
@@ -100,7 +112,16 @@ class InputGuard:
             values = [list(column) for column in columns]
         else:
             values = rows.tolist()
-        return [self._settle(*one) for one in zip(streams, values, strict=True)]
+        times = times or [None] * len(streams)
+        return [self._settle(*one) for one in zip(streams, values, times, strict=True)]
+
+    def over(self, stream: str, start: float) -> RowQuality:
+        """Return the quality of a window by time, from its start on.
+
+        A bad row after its end spoils it as well where it came before the window was asked for.
+        """
+        state = self._states.get(stream)
+        return "bad_input" if state is not None and state.bad_at >= start - self._reach else "good"
 
     def evict(self, stream: str) -> None:
         """Forget a stream."""
@@ -118,7 +139,7 @@ class InputGuard:
     def _crc(self, row: Array) -> float:
         return float(zlib.crc32(row.tobytes())) if self._compares else 0.0
 
-    def _settle(self, stream: str, values: list[float]) -> RowQuality:
+    def _settle(self, stream: str, values: list[float], time: float | None) -> RowQuality:
         """Judge a row's numbers, and count for how long the window holds a bad one."""
         state = self._states.get(stream)
         if state is None:
@@ -135,6 +156,8 @@ class InputGuard:
             return "bad_input" if state.spoilt else "good"
         if self._has_fault(state, values):
             state.spoilt = self._window
+            if time is not None:
+                state.bad_at = max(state.bad_at, time)
         elif state.spoilt:
             state.spoilt -= 1
         return "bad_input" if state.spoilt else "good"

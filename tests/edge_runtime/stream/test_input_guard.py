@@ -92,6 +92,25 @@ def _restarted(guard: InputGuard, rule: GuardRule) -> InputGuard:
     return new
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_windows_by_time_equal_the_reference(seed: int) -> None:
+    """In any order of times, restarted or not: bad where a bad row, of those so far, lies in the window or after it."""
+    rng = np.random.default_rng(seed)
+    rule = GuardRule(("a",), False, {"a": (0, 1)}, {}, reach=0.5)
+    guard, seen = InputGuard(rule), list[tuple[float, float]]()
+    for step in range(200):
+        time, value = step / 4 + float(rng.integers(-8, 9)) / 4, float(rng.choice([0.5, 0.5, 0.5, 0.5, 2.0]))
+        seen.append((time, value))
+        row = np.array([value], np.float32)
+        quality = guard.check("s", row, time) if rng.random() < 0.5 else guard.check_many(["s"], row[None], [time])[0]
+        assert quality == ("bad_input" if value > 1 else "good")
+        if rng.random() < 0.05:
+            guard = _restarted(guard, rule)
+        start = time - float(rng.integers(0, 20)) / 4
+        assert guard.over("s", start) == ("bad_input" if any(v > 1 and t >= start - 0.5 for t, v in seen) else "good")
+    assert guard.over("never seen", 0) == "good"
+
+
 def test_a_limit_is_inside_as_the_sensor_writes_it() -> None:
     """0.1 in 32 bits is a little more than 0.1, and not above a limit of 0.1; limits beyond float32 are no limits."""
     guard = InputGuard(GuardRule(("a", "b"), False, {"a": (-0.1, 0.1), "b": (-1e300, 1e300)}, {}))
