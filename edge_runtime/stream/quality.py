@@ -20,12 +20,14 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     """The prediction behind a verdict, so that one which is reported later can still say where it came from.
 
     Attributes:
-        time: Time of the window's last reading as its sensor said, seconds since 1970, or None.
+        time: Time of the window's last reading, seconds since 1970.
+        says_time: Whether its sensor said so; else it is the time of arrival.
         reading: Number of that reading in its stream, from 1.
         milliseconds: Inference time.
     """
 
-    time: float | None
+    time: float
+    says_time: bool
     reading: int
     milliseconds: float
 

@@ -281,11 +281,11 @@ def test_what_is_reported_later_says_where_it_came_from() -> None:
     """A value held back keeps the time and number of its own reading."""
     judge = Judge(Rules(report=ReportRule(at_most_every=10), quality=QualityRule(stale_after=60)))
     for number in range(1, 5):
-        judge.judge("a", number, Outcome(float(number)), "good", Origin(None, number, 0.1))
+        judge.judge("a", number, Outcome(float(number)), "good", Origin(1e9 + number, True, number, 0.1))
     ((_, held),) = judge.advance(11)
-    assert (held.value, held.origin) == (4.0, Origin(None, 4, 0.1))
+    assert (held.value, held.origin) == (4.0, Origin(1e9 + 4, True, 4, 0.1))
     ((_, silent),) = judge.advance(64)
-    assert (silent.quality, silent.origin) == ("stale", Origin(None, 4, 0.1))
+    assert (silent.quality, silent.origin) == ("stale", Origin(1e9 + 4, True, 4, 0.1))
 
 
 def test_a_forgotten_stream_begins_anew() -> None:
