@@ -9,16 +9,20 @@ from typing import TypeAlias
 import numpy as np
 
 from edge_runtime.config_options import PipelineConfig
+from edge_runtime.decision_checks import misfits
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array, Tensor
 from edge_runtime.inference.features import Features
 from edge_runtime.inference.postprocess import Argmax, Decision, Value
+from edge_runtime.judging import guard_of, judge_of
 from edge_runtime.messaging.topics import SourceTopic
 from edge_runtime.option_types import size_in_bytes
 from edge_runtime.package.choice import Wishes
 from edge_runtime.package.manifest import Manifest
 from edge_runtime.package.serving import ServedModel, load_for_serving
 from edge_runtime.stream.decode import Decoder
+from edge_runtime.stream.input_guard import InputGuard
+from edge_runtime.stream.judge import Judge
 from edge_runtime.stream.pipeline import Due, Feeder, Pipeline
 from edge_runtime.stream.window import WindowRule, Windows
 
@@ -37,6 +41,8 @@ class Assembled:
         pipeline: Ready for payloads.
         topic: Where its readings come from.
         unit: Engineering unit of its values, "" for none.
+        guard: Of its readings.
+        judge: Of its predictions.
     """
 
     config: PipelineConfig
@@ -44,6 +50,8 @@ class Assembled:
     pipeline: Pipeline
     topic: SourceTopic
     unit: str
+    guard: InputGuard
+    judge: Judge
 
 
 def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path | None = None) -> Assembled:
@@ -92,7 +100,15 @@ def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path |
         problem = f"there are {len(decision.labels)} labels for the {scores} numbers of the model's output {output}"
         raise _misfit("E-PIPELINE-DECISION", config, problem, "name every class once, in the model's order")
     unit = decision.unit if isinstance(decision, Value) else ""
-    return Assembled(config, served, pipeline, SourceTopic.parse(config.source.topic, config.source.share), unit)
+    return Assembled(
+        config=config,
+        served=served,
+        pipeline=pipeline,
+        topic=SourceTopic.parse(config.source.topic, config.source.share),
+        unit=unit,
+        guard=guard_of(config),
+        judge=judge_of(config, decision),
+    )
 
 
 def _wishes(config: PipelineConfig) -> Wishes:
@@ -168,6 +184,8 @@ def _decision(config: PipelineConfig, manifest: Manifest) -> Decision:
         strange = ", ".join(sorted(set(found.alarm_on) - set(found.labels)))
         fix = f"use labels of the model: {', '.join(found.labels)}"
         raise _misfit("E-PIPELINE-DECISION", config, f"alarm_on names {strange}, which is no label", fix)
+    for problem in misfits((), config, found):
+        raise _misfit("E-PIPELINE-DECISION", config, problem.message, problem.fix)
     return found
 
 
