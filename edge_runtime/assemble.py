@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from edge_runtime.config_options import PipelineConfig, size_in_bytes
+from edge_runtime.durations import seconds
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Tensor
 from edge_runtime.inference.postprocess import Argmax, Decision, Value
@@ -18,7 +19,9 @@ from edge_runtime.package.manifest import Manifest
 from edge_runtime.package.serving import ServedModel, load_for_serving
 from edge_runtime.stream.decode import Decoder
 from edge_runtime.stream.pipeline import Feeder, Pipeline
-from edge_runtime.stream.window import WindowRule, Windows
+from edge_runtime.stream.rules import StreamBound
+from edge_runtime.stream.window import AnyRule, Windows
+from edge_runtime.window_options import rule_of
 
 Loaded: TypeAlias = dict[tuple[Path, Wishes], ServedModel]
 
@@ -64,7 +67,7 @@ def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path |
         loaded[path, wishes] = load_for_serving(path, wishes, state)
     served = loaded[path, wishes]
     output, decision = _output(config, served.manifest), _decision(config, served.manifest)
-    rule = WindowRule(config.window.size, config.window.hop, _features(config), config.window.padding)
+    rule = rule_of(config.window, _features(config))
     tensor = _only_input(config, served.manifest)
     _refuse_reordering(config, tensor, rule)
     pipeline = Pipeline(
@@ -75,7 +78,7 @@ def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path |
             time_field=config.source.time_field,
             max_bytes=size_in_bytes(config.source.max_payload),
         ),
-        Windows(rule, config.source.max_streams),
+        Windows(rule, _bound(config)),
         Feeder(tensor, config.window.layout, served.manifest.preprocess),
         served.engine,
         (output, decision),
@@ -97,6 +100,11 @@ def _features(config: PipelineConfig) -> int:
     return len(config.source.fields) or config.source.length or 0
 
 
+def _bound(config: PipelineConfig) -> StreamBound:
+    source = config.source
+    return StreamBound(source.max_streams, source.when_full, seconds(source.idle) if source.idle else None)
+
+
 def _only_input(config: PipelineConfig, manifest: Manifest) -> Tensor:
     if len(manifest.inputs) == 1 and manifest.inputs[0].dtype.startswith(_NUMBERS):
         return manifest.inputs[0]
@@ -109,7 +117,7 @@ def _only_input(config: PipelineConfig, manifest: Manifest) -> Tensor:
     )
 
 
-def _refuse_reordering(config: PipelineConfig, tensor: Tensor, rule: WindowRule) -> None:
+def _refuse_reordering(config: PipelineConfig, tensor: Tensor, rule: AnyRule) -> None:
     """Refuse to pour readings x numbers into an input of two other axes: it would run, on scrambled values."""
     window = (rule.size, rule.features) if config.window.layout == "time_first" else (rule.features, rule.size)
     axes = [size for size in tensor.shape[1:] if size != 1]
@@ -150,7 +158,7 @@ def _decision(config: PipelineConfig, manifest: Manifest) -> Decision:
     return found
 
 
-def _try_with_zeros(config: PipelineConfig, pipeline: Pipeline, rule: WindowRule) -> int:
+def _try_with_zeros(config: PipelineConfig, pipeline: Pipeline, rule: AnyRule) -> int:
     """Run one window of zeros through model and decision, as what fits on paper may still not run.
 
     Returns how many numbers the output has.

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from edge_runtime.config_options import BrokerConfig, Config, Source, Topics, seconds
+from edge_runtime.config_options import BrokerConfig, Config, Source, Topics
 from edge_runtime.config_problems import ConfigError, Key, Problem, line_of, problems_in
+from edge_runtime.durations import seconds
 from edge_runtime.errors import BadInput
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.topics import (
@@ -19,6 +20,7 @@ from edge_runtime.messaging.topics import (
     problem_in_source,
     problem_in_template,
 )
+from edge_runtime.window_options import problems_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,6 +33,7 @@ _DURATION_LIMITS = {
     ("broker", "keepalive"): ("1s", "18h"),  # MQTT counts it in whole seconds, 16 bits
     ("broker", "reconnect_max"): ("1s", "24h"),
     ("health", "interval"): ("100ms", "24h"),
+    ("state", "save_every"): ("1s", "24h"),
 }
 
 
@@ -80,6 +83,7 @@ def _meaning(config: Config) -> list[Problem]:
     names = [pipeline.name for pipeline in config.pipeline]
     for index, pipeline in enumerate(config.pipeline):
         problems += _source_meaning(("pipeline", index, "source"), pipeline.source)
+        problems += problems_of(pipeline.window, pipeline.source.time_field, ("pipeline", index, "window"))
         if pipeline.name in names[:index]:
             message = f"two pipelines are called {pipeline.name!r}"
             problems.append(Problem("E-CONFIG-VALUE", ("pipeline", index, "name"), message, "give each its own name"))
@@ -145,4 +149,7 @@ def _source_meaning(key: Key, source: Source) -> list[Problem]:
         message = "array and length belong together"
         fix = 'array = "samples" with length = 1024, the numbers in each array'
         problems.append(Problem("E-CONFIG-VALUE", key, message, fix))
+    if source.idle is not None and not seconds(source.idle):
+        fix = 'idle = "24h", or leave it out to forget no stream'
+        problems.append(Problem("E-CONFIG-VALUE", (*key, "idle"), "idle is no time at all", fix))
     return problems

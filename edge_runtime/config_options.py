@@ -7,17 +7,15 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from edge_runtime.durations import Duration
 from edge_runtime.inference.postprocess import Decision
 from edge_runtime.package.choice import Selection
 from edge_runtime.package.manifest import Provider
 from edge_runtime.sources.reading_queue import Policy
-from edge_runtime.stream.pipeline import Layout
-from edge_runtime.stream.window import Padding
+from edge_runtime.stream.rules import WhenFull
+from edge_runtime.window_options import Count, WindowConfig
 
 # What people write wrongly is explained with the description.
-Duration: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|min|h)\Z", description='a duration: "500ms", "10s", "5min", "1h"')
-]
 Size: TypeAlias = Annotated[
     str, Meta(pattern=r"^[1-9][0-9]*(B|KiB|MiB)\Z", description='a size: "512B", "64KiB", "1MiB"')
 ]
@@ -28,9 +26,7 @@ Name: TypeAlias = Annotated[
 ClientId: TypeAlias = Annotated[
     str, Meta(pattern=r"^[^\x00-\x1f]*\Z", max_length=128, description="at most 128 characters on one line")
 ]
-Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 
 
@@ -71,6 +67,7 @@ class State(Struct, frozen=True):
     """Where the daemon keeps what must outlive a restart."""
 
     folder: str = "state"
+    save_every: Duration = "60s"
 
 
 class Source(Struct, frozen=True):
@@ -84,15 +81,8 @@ class Source(Struct, frozen=True):
     qos: Literal[0, 1] = 1
     max_payload: Size = "1MiB"
     max_streams: Count = 1000
-
-
-class WindowConfig(Struct, frozen=True):
-    """How readings become the model's input; see `stream.window.WindowRule`."""
-
-    size: Count = 1
-    hop: Count = 1
-    padding: Padding = "none"
-    layout: Layout = "time_first"
+    when_full: WhenFull = "reject"
+    idle: Duration | None = None
 
 
 class Queue(Struct, frozen=True):
@@ -135,12 +125,6 @@ class Config(Struct, frozen=True):
     topics: Topics = Topics()
     health: Health = Health()
     state: State = State()
-
-
-def seconds(duration: str) -> float:
-    """Return the seconds of a checked duration such as ``10s`` or ``500ms``."""
-    number, unit = re.fullmatch(r"([\d.]+)(\D+)", duration).groups()  # type: ignore[union-attr]
-    return float(number) * _SECONDS[unit]
 
 
 def size_in_bytes(size: str) -> int:

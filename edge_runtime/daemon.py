@@ -17,7 +17,8 @@ from typing import Literal
 
 from edge_runtime.assemble import Assembled, Loaded, assemble
 from edge_runtime.config import load_config
-from edge_runtime.config_options import Config, seconds
+from edge_runtime.config_options import Config
+from edge_runtime.durations import seconds
 from edge_runtime.errors import BadInput, EnvironmentFault
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.connection import Connection, Session, Will
@@ -26,6 +27,7 @@ from edge_runtime.messaging.topics import fill
 from edge_runtime.monitoring.health import DaemonHealth
 from edge_runtime.package.serving import ServedModel
 from edge_runtime.sources.mqtt import Intake
+from edge_runtime.window_saver import WindowSaver
 from edge_runtime.window_store import WindowStore
 from edge_runtime.worker import Surroundings, Worker
 
@@ -58,6 +60,8 @@ class Daemon:
         state = path.parent / self._config.state.folder
         self._assembled = [assemble(pipeline, path.parent, loaded, state) for pipeline in self._config.pipeline]
         self._store = WindowStore(state / f"{path.stem}.windows")
+        names = [pipeline.name for pipeline in self._config.pipeline]
+        self._saver = WindowSaver(self._store, seconds(self._config.state.save_every), names, self._supervise)
         self._intake = Intake()
         self._connection = self._make_connection(path.parent)
         self._workers = {one.config.name: self._make_worker(one) for one in self._assembled}
@@ -81,7 +85,8 @@ class Daemon:
         for worker in self._workers.values():
             worker.start()
         if self._connect():
-            self._store.forget()
+            self._store.begin()
+            self._saver.start()
             while not self._stopped_within(seconds(self._config.health.interval)):
                 self._publish_health()
             self._shut_down()
@@ -117,6 +122,7 @@ class Daemon:
             done=self._intake.done,
             topic_of=partial(self._prediction_topic, assembled.config.name),
             boot=self._boot,
+            between=self._saver.offer,
             supervise=self._supervise,
         )
         return Worker(assembled, around)
@@ -184,7 +190,8 @@ class Daemon:
                 log.error("%s had no time for %d readings; those of QoS 1 stay with the broker", name, left)
         # A worker that hangs in its model may still change its windows.
         settled = [one for one in self._assembled if not self._workers[one.config.name].is_running]
-        self._store.save({one.config.name: one.pipeline.windows for one in settled})
+        self._saver.stop()
+        self._store.save({one.config.name: one.pipeline.windows.tails() for one in settled}, clean=True)
         self._connection.flush(_FINISH_SECONDS)
         self._publish_health()
         self._state = "stopped"  # also what a reconnect says from here on

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge_runtime.arrival import arrival_time
 from edge_runtime.assemble import Assembled
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.postprocess import Outcome
@@ -15,7 +16,9 @@ from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Prediction, enco
 from edge_runtime.monitoring.health import PipelineCounters, PipelineHealth
 from edge_runtime.sources.reading_queue import ReadingQueue
 from edge_runtime.stream.pipeline import Due
+from edge_runtime.stream.window import Windows
 
+_TICK_SECONDS = 0.5  # how long a worker waits for a reading before it looks at the clock
 _LAST_READING_SECONDS = 1.0  # how long a clean stop waits for the reading in hand once the rest was given up
 
 
@@ -28,6 +31,7 @@ class Surroundings:
         done: Called with each message that needs not come again.
         topic_of: Stream name -> topic of its predictions.
         boot: Identifier of this run of the daemon.
+        between: Called with pipeline and windows between two readings, also when none comes; to save them.
         supervise: Runs the worker's loop and sees to errors nobody foresaw.
     """
 
@@ -35,6 +39,7 @@ class Surroundings:
     done: Callable[[Message], None]
     topic_of: Callable[[str], str]
     boot: str
+    between: Callable[[str, Windows], None]
     supervise: Callable[[Callable[[], None]], None]
 
 
@@ -73,7 +78,7 @@ class Worker:
 
     def health(self, now: float) -> PipelineHealth:
         """Return the pipeline's part of the health message; `now` is monotonic seconds."""
-        counters, served = self._counters, self._assembled.served
+        counters, served, windows = self._counters, self._assembled.served, self._assembled.pipeline.windows
         median, high = counters.inference.percentiles() or (None, None)
         return PipelineHealth(
             model=served.manifest.name,
@@ -85,11 +90,11 @@ class Worker:
             provider=served.provider,
             nodes=dict(served.nodes) if served.nodes is not None else None,
             fallback=served.fallback,
-            streams=len(self._assembled.pipeline.windows),
+            streams=len(windows),
             readings=counters.readings,
             predictions=counters.predictions,
             rejected=dict(counters.rejected),
-            dropped=dict(counters.dropped),
+            dropped=counters.dropped | {reason: count for reason, count in windows.counts.items() if count},
             queue_depth=len(self.queue),
             reading_age_s=_age(now, counters.last_reading),
             prediction_age_s=_age(now, counters.last_prediction),
@@ -98,9 +103,19 @@ class Worker:
         )
 
     def _work(self) -> None:
-        while (message := self.queue.take()) is not None:
-            self._serve(message)
-            self._around.done(message)
+        while not self.queue.is_finished:
+            message = self.queue.take(_TICK_SECONDS)
+            self._pass_time()
+            if message is not None:
+                self._serve(message)
+                self._around.done(message)
+
+    def _pass_time(self) -> None:
+        """See to what is due because time has passed."""
+        pipeline = self._assembled.pipeline
+        for due in pipeline.pass_time(arrival_time()):
+            self._predict(due)
+        self._around.between(self._assembled.config.name, pipeline.windows)
 
     def _dropped(self, message: Message) -> None:
         self._counters.count_dropped("queue_full")
@@ -114,13 +129,13 @@ class Worker:
             return
         self._counters.readings += 1
         self._counters.last_reading = time.monotonic()
-        if taken is not None:
-            self._predict(taken)
+        for due in taken:
+            self._predict(due)
 
     def _predict(self, due: Due) -> None:
         begin = time.perf_counter()
         try:
-            outcome = self._assembled.pipeline.predict(due.array)
+            outcome = self._assembled.pipeline.predict(due.window.array)
         except BadInput:
             self._counters.count_dropped("inference_failed")
             return
@@ -141,11 +156,11 @@ class Worker:
             id=f"{boot}-{name}-{self._sequence}",
             seq=self._sequence,
             boot=boot,
-            ts=rfc3339(due.time if due.time is not None else time.time()),
-            ts_src="sensor" if due.time is not None else "arrival",
+            ts=rfc3339(due.window.end if due.window.end is not None else time.time()),
+            ts_src="sensor" if due.says_time else "arrival",
             pipeline=name,
             stream=due.stream,
-            reading=due.reading,
+            reading=due.window.number,
             model=served.manifest.name,
             model_version=served.manifest.version,
             variant=served.variant.name,

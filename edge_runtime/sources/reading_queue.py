@@ -43,10 +43,15 @@ class ReadingQueue:
         if lost is not None:
             self._dropped(lost)
 
-    def take(self) -> Message | None:
-        """Wait for the next message; None once the queue is closed and everything in it was taken."""
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether the queue is closed and everything in it was taken."""
+        return self._closed and not self._waiting
+
+    def take(self, timeout: float | None = None) -> Message | None:
+        """Wait so many seconds for the next message; None where none came, or the queue is finished."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: self._waiting or self._closed, timeout)
             self._changed.notify_all()
             return self._waiting.popleft() if self._waiting else None
 

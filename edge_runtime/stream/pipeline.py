@@ -11,6 +11,7 @@ from edge_runtime.inference.engine import Array, Engine, Tensor
 from edge_runtime.inference.postprocess import Decision, Outcome
 from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.stream.decode import Decoder, Rejection
+from edge_runtime.stream.rules import NotTaken, Window
 from edge_runtime.stream.window import Windows
 
 Layout: TypeAlias = Literal["time_first", "features_first"]
@@ -24,15 +25,13 @@ class Due:
 
     Attributes:
         stream: Whose it is.
-        reading: Number of its last reading in the stream, from 1.
-        time: That reading's time as its sensor said, seconds since 1970, or None.
-        array: float32 [size, features].
+        window: Its rows, number and times.
+        says_time: Whether its times are the sensor's; otherwise they are times of arrival, or None.
     """
 
     stream: str
-    reading: int
-    time: float | None
-    array: Array
+    window: Window
+    says_time: bool
 
 
 @dataclass(frozen=True)
@@ -76,10 +75,8 @@ class Pipeline:
         self._feeder, self._engine = feeder, engine
         self._output, self._decision = reader
 
-    def take(
-        self, stream: str, payload: bytes
-    ) -> Due | Rejection | Literal["bad_stream_name", "too_many_streams"] | None:
-        """Take in one payload: a window that is due, the reason why the reading cannot be used, or None."""
+    def take(self, stream: str, payload: bytes) -> tuple[Due, ...] | Rejection | NotTaken | Literal["bad_stream_name"]:
+        """Take in one payload: the windows that are due, or the reason why the reading cannot be used."""
         if not 0 < len(stream) <= _LONGEST_STREAM_NAME:
             return "bad_stream_name"
         if not self.windows.has_room_for(stream):
@@ -87,8 +84,15 @@ class Pipeline:
         reading = self._decoder.decode(payload)
         if isinstance(reading, str):
             return reading
-        number, window = self.windows.push(stream, reading.values)
-        return Due(stream, number, reading.time, window) if window is not None else None
+        time = None if self.windows.by_arrival else reading.time
+        windows = self.windows.push(stream, reading.values, time)
+        if isinstance(windows, str):
+            return windows
+        return tuple(Due(stream, window, time is not None) for window in windows)
+
+    def pass_time(self, now: float) -> tuple[Due, ...]:
+        """Return the windows that silence makes due; see `Windows.advance`."""
+        return tuple(Due(stream, window, not self.windows.by_arrival) for stream, window in self.windows.advance(now))
 
     def predict(self, window: Array) -> Outcome:
         """Run the model on one window, float32 [size, features], and decide.

@@ -1,98 +1,163 @@
-"""Sliding windows over rows, one per stream, with a bound on the number of streams."""
+"""The windows of many streams, with a bound on their number."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
-
-import numpy as np
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from edge_runtime.inference.engine import Array
+from edge_runtime.stream.count_stream import CountStream, Tail
+from edge_runtime.stream.rules import NotTaken, Padding, StreamBound, TimeRule, Window, WindowRule
+from edge_runtime.stream.time_stream import TimeStream, TimeTail
 
-Padding: TypeAlias = Literal["none", "first", "zero"]
+__all__ = ["AnyRule", "AnyTail", "Padding", "StreamBound", "Tail", "TimeRule", "Window", "WindowRule", "Windows"]
 
+AnyRule: TypeAlias = WindowRule | TimeRule
+AnyTail: TypeAlias = Tail | TimeTail
 
-@dataclass(frozen=True)
-class WindowRule:
-    """How rows become windows.
-
-    Attributes:
-        size: Rows in a window.
-        hop: A window is made every so many rows.
-        features: Numbers in a row.
-        padding: Before `size` rows were seen: ``none`` waits, ``first`` repeats the first row in front,
-            ``zero`` puts zeros in front; with padding the first row already makes a window.
-    """
-
-    size: int
-    hop: int
-    features: int
-    padding: Padding
-
-
-@dataclass
-class Tail:
-    """The last rows of one stream.
-
-    Attributes:
-        count: Rows seen since the stream began, those before a restart included.
-        rows: The last `size` rows, oldest first, padding included, float32 [size, features].
-    """
-
-    count: int
-    rows: Array = field(repr=False)
+_LOOKS_PER_WINDOW = 4
+_SHORTEST_LOOK = 0.05  # seconds between two looks at all streams; with 10 000 streams one costs milliseconds
+_LONGEST_LOOK = 1.0
 
 
 class Windows:
-    """Windows of many streams.
+    """Windows of many streams; not for several threads at once.
 
     Args:
         rule: How rows become windows.
-        max_streams: More streams than this are refused, so that a wrong topic cannot fill the memory.
+        bound: How many streams are kept; more cannot fill the memory, whatever topics are published.
+        forgotten: Called with the name of each stream that was forgotten, for what else is kept of it.
+
+    Attributes:
+        by_arrival: Whether windows go by the time of arrival: then `push` is given no other.
+        counts: ``gap``: time windows dropped for want of readings; ``evicted``: streams forgotten because they were
+            silent; ``clock_jump``: times of arrival that went back.
     """
 
-    def __init__(self, rule: WindowRule, max_streams: int) -> None:
-        self._rule = rule
-        self._max_streams = max_streams
-        self._tails: dict[str, Tail] = {}
+    def __init__(self, rule: AnyRule, bound: StreamBound, forgotten: Callable[[str], None] | None = None) -> None:
+        self._rule, self._bound, self._forgotten = rule, bound, forgotten
+        self.counts = {"gap": 0, "evicted": 0, "clock_jump": 0}
+        self._streams: OrderedDict[str, CountStream | TimeStream] = (
+            OrderedDict()
+        )  # the longest silent first, if evicting
+        self._keeps_order = bound.when_full == "evict_idle"
+        self._now: float | None = None
+        self._looked = -math.inf
+        self._pause = _LONGEST_LOOK
+        self.by_arrival = isinstance(rule, TimeRule) and rule.by_arrival
+        if isinstance(rule, TimeRule):
+            self._pause = min(max(rule.hop / rule.rate / _LOOKS_PER_WINDOW, _SHORTEST_LOOK), _LONGEST_LOOK)
 
     def __len__(self) -> int:
-        return len(self._tails)
+        return len(self._streams)
 
     def has_room_for(self, stream: str) -> bool:
         """Tell whether rows of this stream can be taken."""
-        return stream in self._tails or len(self._tails) < self._max_streams
+        return self._keeps_order or stream in self._streams or len(self._streams) < self._bound.most
 
-    def push(self, stream: str, row: Array) -> tuple[int, Array | None]:
-        """Take in one row and return its number in the stream, from 1, and the window it completes, if any.
+    def push(self, stream: str, row: Array, time: float | None) -> tuple[Window, ...] | NotTaken:
+        """Take in one row and return the windows it completes, or why it is not taken.
 
-        The window is a copy of shape [size, features].
+        Args:
+            stream: Whose it is.
+            row: float32 [features]; the caller does not change it any more, it may become part of a window as it is.
+            time: Seconds since 1970 of the reading; None where it has none: time windows then take what `advance`
+                was told last.
         """
-        rule = self._rule
-        tail = self._tails.get(stream)
-        if tail is None:
-            tail = self._tails[stream] = Tail(0, self._empty(row))
-        tail.rows[:-1] = tail.rows[1:]
-        tail.rows[-1] = row
-        tail.count += 1
-        beyond_first = tail.count - (rule.size if rule.padding == "none" else 1)
-        due = beyond_first >= 0 and beyond_first % rule.hop == 0
-        return tail.count, tail.rows.copy() if due else None
+        state = self._streams.get(stream)
+        if state is None:
+            state = self._begin(stream)
+            if state is None:
+                return "too_many_streams"
+        elif self._keeps_order:
+            self._streams.move_to_end(stream)
+        state.arrived = now = self._now or 0.0
+        if isinstance(state, CountStream):
+            return state.push(row, time)
+        return state.push(row, now if time is None else time)
 
-    def tails(self) -> Iterator[tuple[str, Tail]]:
-        """Yield every stream's tail, for saving."""
-        yield from self._tails.items()
+    def push_many(
+        self, streams: Sequence[str], rows: Array, times: Sequence[float | None]
+    ) -> list[tuple[Window, ...] | NotTaken]:
+        """Take in rows, float32 [n, features], in order; as `push` for each, which see."""
+        return [self.push(stream, row, time) for stream, row, time in zip(streams, rows, times, strict=True)]
 
-    def restore(self, stream: str, tail: Tail) -> bool:
-        """Take back a saved tail; False where it is of another shape or there is no room, and so cannot be used."""
-        fits = tail.rows.shape == (self._rule.size, self._rule.features) and self.has_room_for(stream)
+    def advance(self, now: float) -> tuple[tuple[str, Window], ...]:
+        """Let time pass: close the windows of sensors that have gone silent, and forget streams that are idle.
+
+        To be called before each batch of readings and at least once a second; between two calls time stands still,
+        and most calls only look at the clock.
+
+        Args:
+            now: Seconds since 1970 of a clock that is never set back or forward (monotonic, plus a constant).
+        """
+        if self._now is None or now < self._now:
+            for state in self._streams.values():
+                state.arrived = now
+            self._looked = -math.inf
+        self._now = now
+        if now - self._looked < self._pause:
+            return ()
+        self._looked = now
+        self._forget_idle(now)
+        if isinstance(self._rule, WindowRule):
+            return ()
+        return tuple(
+            (name, window)
+            for name, state in self._streams.items()
+            if isinstance(state, TimeStream)
+            for window in state.silent_for(now - state.arrived)
+        )
+
+    def tails(self) -> Iterator[tuple[str, AnyTail]]:
+        """Yield a copy of what a restart needs of every stream."""
+        for name, state in self._streams.items():
+            yield name, state.tail()
+
+    def restore(self, stream: str, tail: AnyTail, clean: bool = True) -> bool:
+        """Go on from a saved tail; False where it fits no longer or there is no room.
+
+        Args:
+            stream: Whose it is.
+            tail: The saved tail.
+            clean: Whether nothing can have come in since it was saved.
+        """
+        if len(self._streams) >= self._bound.most:
+            return False
+        state = self._new()
+        if isinstance(state, CountStream):
+            fits = isinstance(tail, Tail) and state.restore(tail, clean)
+        else:
+            fits = isinstance(tail, TimeTail) and state.restore(tail)
         if fits:
-            self._tails[stream] = Tail(tail.count, tail.rows.astype(np.float32))
+            state.arrived = self._now or 0.0
+            self._streams[stream] = state
         return fits
 
-    def _empty(self, first: Array) -> Array:
-        rows = np.zeros((self._rule.size, self._rule.features), np.float32)
-        if self._rule.padding == "first":
-            rows[:] = first
-        return rows
+    def _new(self) -> CountStream | TimeStream:
+        if isinstance(self._rule, WindowRule):
+            return CountStream(self._rule)
+        return TimeStream(self._rule, self.counts)
+
+    def _begin(self, stream: str) -> CountStream | TimeStream | None:
+        """Make room for a new stream and begin it; None where there is no room."""
+        if len(self._streams) >= self._bound.most:
+            if not self._keeps_order:
+                return None
+            self._forget(next(iter(self._streams)))
+        state = self._streams[stream] = self._new()
+        return state
+
+    def _forget_idle(self, now: float) -> None:
+        idle = self._bound.idle
+        if idle is not None:
+            for name in [name for name, state in self._streams.items() if now - state.arrived > idle]:
+                self._forget(name)
+
+    def _forget(self, stream: str) -> None:
+        del self._streams[stream]
+        self.counts["evicted"] += 1
+        if self._forgotten is not None:
+            self._forgotten(stream)

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edge_runtime.assemble import assemble
-from edge_runtime.config_options import PipelineConfig, Source, WindowConfig
+from edge_runtime.config_options import PipelineConfig, Source
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.ort import OrtEngine
 from edge_runtime.inference.postprocess import Argmax, Decision, Threshold, Value
@@ -18,7 +18,7 @@ from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.package import archive, golden
 from edge_runtime.package.manifest import FORMAT, Golden, Manifest, Tolerance, Variant
 from edge_runtime.package.manifest import Source as Origin
-from edge_runtime.stream.pipeline import Due
+from edge_runtime.window_options import WindowConfig
 
 READING = b'{"a":1,"b":5,"c":3}'
 
@@ -62,10 +62,10 @@ def configuration(
 def test_what_fits_predicts(folder: Path) -> None:
     """A reading goes through window, model and decision."""
     whole = assemble(configuration(Argmax(labels=("idle", "busy", "stuck"))), folder, {})
-    due = whole.pipeline.take("press-1", READING)
-    assert isinstance(due, Due)
-    assert (due.stream, due.reading) == ("press-1", 1)
-    assert whole.pipeline.predict(due.array).label == "busy"
+    found = whole.pipeline.take("press-1", READING)
+    assert not isinstance(found, str)
+    assert (found[0].stream, found[0].window.number) == ("press-1", 1)
+    assert whole.pipeline.predict(found[0].window.array).label == "busy"
 
 
 @pytest.mark.parametrize(
@@ -95,5 +95,5 @@ def test_a_stream_name_that_fits_in_no_topic_is_rejected(folder: Path) -> None:
     pipeline = assemble(configuration(Value()), folder, {}).pipeline
     assert pipeline.take("x" * 257, READING) == "bad_stream_name"
     assert pipeline.take("", READING) == "bad_stream_name"
-    assert isinstance(pipeline.take("x" * 256, READING), Due)
+    assert len(pipeline.take("x" * 256, READING)) == 1
     assert len(pipeline.windows) == 1

@@ -9,8 +9,9 @@ from edge_runtime.inference.engine import Array, Feeds, Tensor
 from edge_runtime.inference.postprocess import Threshold, Value
 from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.stream.decode import Decoder
-from edge_runtime.stream.pipeline import Due, Feeder, Layout, Pipeline
-from edge_runtime.stream.window import WindowRule, Windows
+from edge_runtime.stream.pipeline import Feeder, Layout, Pipeline
+from edge_runtime.stream.rules import StreamBound, TimeRule, WindowRule
+from edge_runtime.stream.window import Windows
 
 WINDOW = np.arange(6, dtype=np.float32).reshape(3, 2)  # three readings of two numbers
 
@@ -56,7 +57,7 @@ def test_preprocessing_and_dtype_are_applied_once() -> None:
 
 def _pipeline(engine: Echo, decision: Value | Threshold) -> Pipeline:
     decoder = Decoder(fields=("a", "b"), array=None, length=0, time_field=None, max_bytes=100)
-    windows = Windows(WindowRule(3, 1, 2, "none"), max_streams=1)
+    windows = Windows(WindowRule(3, 1, 2, "none"), StreamBound(1))
     feeder = Feeder(engine.inputs[0], "time_first", Preprocess())
     return Pipeline(decoder, windows, feeder, engine, ("y", decision))
 
@@ -65,11 +66,12 @@ def test_from_payload_to_outcome() -> None:
     """Two readings wait, the third makes a window, and its prediction is decided on."""
     engine = Echo()
     pipeline = _pipeline(engine, Threshold(above=5.5))
-    assert [pipeline.take("pump", b'{"a": %d, "b": 0}' % number) for number in (1, 2)] == [None, None]
-    due = pipeline.take("pump", b'{"a": 3, "b": 6}')
-    assert isinstance(due, Due)
-    assert (due.stream, due.reading, due.time) == ("pump", 3, None)
-    outcome = pipeline.predict(due.array)
+    assert [pipeline.take("pump", b'{"a": %d, "b": 0}' % number) for number in (1, 2)] == [(), ()]
+    found = pipeline.take("pump", b'{"a": 3, "b": 6}')
+    assert not isinstance(found, str)
+    (due,) = found
+    assert (due.stream, due.window.number, due.window.end, due.says_time) == ("pump", 3, None, False)
+    outcome = pipeline.predict(due.window.array)
     assert (outcome.value, outcome.alarm) == (6.0, True)
 
 
@@ -80,6 +82,21 @@ def test_an_unusable_reading_leaves_the_window_as_it_was() -> None:
     assert pipeline.take("pump", b"{}") == "missing_field"
     assert pipeline.take("other", b'{"a": 1, "b": 1}') == "too_many_streams"
     pipeline.take("pump", b'{"a": 2, "b": 2}')
-    due = pipeline.take("pump", b'{"a": 3, "b": 3}')
-    assert isinstance(due, Due)
-    np.testing.assert_array_equal(due.array, [[1, 1], [2, 2], [3, 3]])
+    found = pipeline.take("pump", b'{"a": 3, "b": 3}')
+    assert not isinstance(found, str)
+    np.testing.assert_array_equal(found[0].window.array, [[1, 1], [2, 2], [3, 3]])
+
+
+@pytest.mark.parametrize("by_arrival", [True, False])
+def test_whose_clock_counts(by_arrival: bool) -> None:
+    """Time windows go by the sensor's time or by arrival, and a silence makes due what it ends."""
+    engine, rule = Echo(), TimeRule(3, 3, 2, 1.0, "previous", 2.0, by_arrival=by_arrival)
+    decoder = Decoder(fields=("a", "b"), array=None, length=0, time_field="ts", max_bytes=100)
+    windows = Windows(rule, StreamBound(1))
+    pipeline = Pipeline(decoder, windows, Feeder(engine.inputs[0], "time_first", Preprocess()), engine, ("y", Value()))
+    pipeline.pass_time(3000.0)
+    assert pipeline.take("pump", b'{"a": 1, "b": 1, "ts": 600}') == ()
+    assert pipeline.pass_time(3001.0) == ()
+    (due,) = pipeline.pass_time(3002.0)
+    assert (due.window.start, due.window.end) == ((3000, 3002) if by_arrival else (600, 602))
+    assert due.says_time is not by_arrival
