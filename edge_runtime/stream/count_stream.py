@@ -70,6 +70,11 @@ class CountStream:
             return ()
         return (Window(buffer[end - size : end].copy(), count, None, time, count - size >= self._seam),)
 
+    def count_one(self) -> int:
+        """Count one row whose window is the row itself, and return its number."""
+        self._count += 1
+        return self._count
+
     def tail(self) -> Tail:
         """Return a copy of what a restart needs."""
         size = self._rule.size

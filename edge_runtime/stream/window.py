@@ -31,6 +31,7 @@ class Windows:
         forgotten: Called with the name of each stream that was forgotten, for what else is kept of it.
 
     Attributes:
+        rows_are_windows: Whether each row is a window: then `number_rows` may take in many at once.
         by_arrival: Whether windows go by the time of arrival: then `push` is given no other.
         counts: ``gap``: time windows dropped for want of readings; ``evicted``: streams forgotten because they were
             silent; ``clock_jump``: times of arrival that went back.
@@ -46,6 +47,7 @@ class Windows:
         self._now: float | None = None
         self._looked = -math.inf
         self._pause = _LONGEST_LOOK
+        self.rows_are_windows = isinstance(rule, WindowRule) and rule.size == rule.hop == 1
         self.by_arrival = isinstance(rule, TimeRule) and rule.by_arrival
         if isinstance(rule, TimeRule):
             self._pause = min(max(rule.hop / rule.rate / _LOOKS_PER_WINDOW, _SHORTEST_LOOK), _LONGEST_LOOK)
@@ -66,23 +68,26 @@ class Windows:
             time: Seconds since 1970 of the reading; None where it has none: time windows then take what `advance`
                 was told last.
         """
-        state = self._streams.get(stream)
+        state = self._touched(stream)
         if state is None:
-            state = self._begin(stream)
-            if state is None:
-                return "too_many_streams"
-        elif self._keeps_order:
-            self._streams.move_to_end(stream)
-        state.arrived = now = self._now or 0.0
+            return "too_many_streams"
         if isinstance(state, CountStream):
             return state.push(row, time)
-        return state.push(row, now if time is None else time)
+        return state.push(row, state.arrived if time is None else time)
 
-    def push_many(
-        self, streams: Sequence[str], rows: Array, times: Sequence[float | None]
-    ) -> list[tuple[Window, ...] | NotTaken]:
-        """Take in rows, float32 [n, features], in order; as `push` for each, which see."""
-        return [self.push(stream, row, time) for stream, row, time in zip(streams, rows, times, strict=True)]
+    def number_rows(self, streams: Sequence[str]) -> list[int | NotTaken]:
+        """Take in one row for each of these streams, in order, where `rows_are_windows`.
+
+        The rows need not come here: row i is the window of stream i, and float32 [n, features] the model's batch.
+
+        Returns:
+            Each row's number in its stream, from 1, or why it is not taken.
+        """
+        found: list[int | NotTaken] = []
+        for stream in streams:
+            state = self._touched(stream)
+            found.append(state.count_one() if isinstance(state, CountStream) else "too_many_streams")
+        return found
 
     def advance(self, now: float) -> tuple[tuple[str, Window], ...]:
         """Let time pass: close the windows of sensors that have gone silent, and forget streams that are idle.
@@ -140,6 +145,18 @@ class Windows:
         if isinstance(self._rule, WindowRule):
             return CountStream(self._rule)
         return TimeStream(self._rule, self.counts)
+
+    def _touched(self, stream: str) -> CountStream | TimeStream | None:
+        """Return the stream, begun if it is new, as the one that was heard last; None where there is no room."""
+        state = self._streams.get(stream)
+        if state is None:
+            state = self._begin(stream)
+            if state is None:
+                return None
+        elif self._keeps_order:
+            self._streams.move_to_end(stream)
+        state.arrived = self._now or 0.0
+        return state
 
     def _begin(self, stream: str) -> CountStream | TimeStream | None:
         """Make room for a new stream and begin it; None where there is no room."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from window_reference import Found, Reference
 
 from edge_runtime.stream import tail_file
-from edge_runtime.stream.rules import NotTaken, StreamBound, TimeRule, Window
+from edge_runtime.stream.rules import Interpolation, NotTaken, StreamBound, TimeRule, Window, WindowRule
 from edge_runtime.stream.window import Windows
 
 ROUNDS = 350
@@ -112,3 +114,111 @@ def _restarted(windows: Windows, rule: TimeRule) -> Windows:
     for stream, tail in saved.pipelines["p"].items():
         assert after.restore(stream, tail)
     return after
+
+
+def _closed(windows: Windows, times: Sequence[float], stream: str = "a") -> list[Window]:
+    found: list[Window] = []
+    for number, time in enumerate(times):
+        made = windows.push(stream, np.array([number], np.float32), time)
+        found += made if isinstance(made, tuple) else ()
+    return found
+
+
+RULE = TimeRule(size=4, hop=2, features=1, rate=10.0)
+NOW = 1_796_000_000.0  # seconds since 1970, in December 2026
+
+
+def test_decimal_times_lie_on_their_points() -> None:
+    """A tenth of a second is no exact binary number, and still each reading is the one of its row."""
+    windows = Windows(RULE, StreamBound(1))
+    found = _closed(windows, [NOW + tenth / 10 for tenth in range(1000)])
+    assert len(found) == 499
+    assert all(window.complete for window in found)
+    assert [window.array[0, 0] for window in found] == [*range(0, 998, 2)]
+    assert windows.counts["gap"] == 0
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1.0, NOW - 3600, NOW + 3600, 2_145_916_800.0, 9e10])
+def test_one_wrong_time_costs_one_reading(wrong: float) -> None:
+    """1970, an hour to either side, 2038, the year 4821: rejected by name; the stream goes on as if it never came."""
+    windows = Windows(RULE, StreamBound(1))
+    assert len(_closed(windows, [NOW + tenth / 10 for tenth in range(6)])) == 2
+    assert windows.push("a", np.zeros(1, np.float32), wrong) == "clock_jump"
+    assert len(_closed(windows, [NOW + tenth / 10 for tenth in range(6, 10)])) == 2
+    assert windows.counts["gap"] == 0
+
+
+@pytest.mark.parametrize("wrong", [0.0, NOW - 3600, NOW + 3600, 2_145_916_800.0, 9e10])
+def test_a_clock_that_is_set_is_followed(wrong: float) -> None:
+    """The first reading after the step is doubted, the second confirms it: no stream stands still or runs wild."""
+    windows = Windows(RULE, StreamBound(1))
+    _closed(windows, [NOW + tenth / 10 for tenth in range(6)])
+    found = _closed(windows, [wrong + tenth / 10 for tenth in range(1, 20)])
+    assert len(found) >= 7
+    assert found[-1].end is not None
+    assert found[-1].end <= wrong + 2
+    assert windows.counts["gap"] <= 2
+
+
+def test_a_long_silence_is_counted_and_not_walked_through() -> None:
+    """A pause of a year inside the largest step: the windows in it are one subtraction, not a loop."""
+    windows = Windows(replace(RULE, max_step=1e9), StreamBound(1))
+    year = 366 * 86400.0
+    found = _closed(windows, [NOW, NOW + year, NOW + year + 0.1, NOW + year + 0.2, NOW + year + 0.3])
+    assert [window.start for window in found] == [NOW + year]
+    assert windows.counts["gap"] == round(year * 10 / 2)
+
+
+def test_late_and_double_readings_have_a_name() -> None:
+    """Within the lateness a reading finds its place; behind it, and where one has its time, it is refused by name."""
+    windows = Windows(replace(RULE, lateness=0.5), StreamBound(1))
+    row = np.zeros(1, np.float32)
+    for time in (NOW, NOW + 1.0, NOW + 0.6):
+        assert not isinstance(windows.push("a", row, time), str)
+    assert windows.push("a", row, NOW + 0.6) == "duplicate_time"
+    assert windows.push("a", row, NOW + 0.5) == "too_late"
+
+
+def test_readings_by_arrival_are_never_refused() -> None:
+    """Several in one moment, a clock set back a little or an hour, a night's pause: all are taken."""
+    windows = Windows(replace(RULE, by_arrival=True, interpolation="previous", max_gap=0.2), StreamBound(1))
+    for now in (NOW, NOW, NOW + 0.1, NOW - 1.0, NOW - 3600.0, NOW + 36000.0):
+        windows.advance(now)
+        assert not isinstance(windows.push("a", np.zeros(1, np.float32), None), str)
+    assert windows.counts["clock_jump"] == 1
+
+
+@pytest.mark.parametrize("how", ["none", "previous", "linear"])
+def test_a_sensor_far_too_fast_fills_no_memory(how: Interpolation) -> None:
+    """A hundred times the rate, out of order: what is kept is what the rows can use."""
+    rule = replace(RULE, interpolation=how, max_gap=0.3 * (how != "none"), lateness=0.5)
+    windows, chance = Windows(rule, StreamBound(1)), random.Random(1)
+    _closed(windows, [NOW + number / 1000 + chance.random() / 10 for number in range(5000)])
+    ((_, tail),) = windows.tails()
+    assert len(tail.rows) <= 2 * (rule.size + rule.hop + 3 + 5 + 2)
+
+
+@pytest.mark.parametrize(
+    ("rule", "assets", "most"),
+    [
+        (WindowRule(1, 1, 3, "none"), 10_000, 200),
+        (WindowRule(64, 1, 3, "none"), 10_000, 1400),
+        (TimeRule(60, 60, 3, 1.0), 500, 1500),
+    ],
+    ids=["size 1", "size 64", "60 s at 1 per s"],
+)
+def test_memory_of_each_asset(rule: WindowRule | TimeRule, assets: int, most: int) -> None:
+    """An asset needs no more bytes than docs/windows.md states, and one asset too many is refused."""
+    names, rows = [f"asset-{number}" for number in range(assets)], np.zeros((assets, 3), np.float32)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        windows = Windows(rule, StreamBound(assets))
+        for second in range(60 if isinstance(rule, TimeRule) else 2):
+            for name, row in zip(names, rows, strict=True):
+                windows.push(name, row, NOW + second)
+        each = (tracemalloc.get_traced_memory()[0] - before) / assets
+    finally:
+        tracemalloc.stop()
+    assert 50 < each < most
+    assert windows.push("one more", rows[0], NOW) == "too_many_streams"

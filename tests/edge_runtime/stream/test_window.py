@@ -107,23 +107,16 @@ def test_streams_idle_for_too_long_are_forgotten() -> None:
     assert (gone, windows.counts["evicted"]) == (["a"], 1)
 
 
-@pytest.mark.parametrize(
-    "rule", [WindowRule(1, 1, 3, "none"), WindowRule(1, 3, 3, "none"), WindowRule(4, 2, 3, "zero")]
-)
-def test_many_rows_at_once_make_the_same_windows(rule: WindowRule) -> None:
-    """A batch over several streams, refused ones among them, is as one row after the other."""
-    one, many = Windows(rule, StreamBound(2)), Windows(rule, StreamBound(2))
+def test_many_rows_are_numbered_as_one_by_one() -> None:
+    """Where a row is a window, a batch over several streams, refused ones among them, is as one row after the other."""
     names = [*"abacabbaaccb"]
-    rows, times = np.stack(_stream(5, len(names))), [float(number) for number in range(len(names))]
-    singly = [one.push(name, row, time) for name, row, time in zip(names, rows, times, strict=True)]
-    for single, batched in zip(singly, many.push_many(names, rows, times), strict=True):
-        assert isinstance(single, str) == isinstance(batched, str)
-        if isinstance(single, str) or isinstance(batched, str):
-            assert single == batched
-            continue
-        for ours, theirs in zip(single, batched, strict=True):
-            np.testing.assert_array_equal(ours.array, theirs.array)
-            assert (ours.number, ours.start, ours.end) == (theirs.number, theirs.start, theirs.end)
+    for bound in (StreamBound(2), StreamBound(2, "evict_idle")):
+        one, many = (Windows(WindowRule(1, 1, 3, "none"), bound) for _ in range(2))
+        singly = [one.push(name, row, None) for name, row in zip(names, _stream(5, len(names)), strict=True)]
+        assert many.rows_are_windows
+        numbers = many.number_rows(names[:5]) + many.number_rows(names[5:])
+        assert numbers == [found if isinstance(found, str) else found[0].number for found in singly]
+        assert not Windows(WindowRule(1, 2, 3, "none"), bound).rows_are_windows
 
 
 @pytest.mark.parametrize("cut", [0, 1, 4, 17, 39])
