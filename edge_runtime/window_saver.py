@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from edge_runtime.stream.window import AnyTail, Windows
 from edge_runtime.window_store import WindowStore
 
-_PATIENCE = 5.0  # seconds; a worker that takes longer to come by is saved as it was last
+_PATIENCE = 30.0  # seconds; a worker that takes longer to come by is saved as it was last
+_STREAMS_AT_ONCE = 256  # copied between two readings, so that many assets do not hold a worker up
 _BYTES_PER_SECOND = 10 * 1024  # at most, over time: less than 1 GB a day for a card that bears some hundred of them
 
-_Copies: TypeAlias = dict[str, list[tuple[str, AnyTail]]]
+_Copy: TypeAlias = list[tuple[str, AnyTail]]
 
 
 class WindowSaver:
@@ -34,7 +35,8 @@ class WindowSaver:
     ) -> None:
         self._store, self._every, self._pipelines = store, every, frozenset(pipelines)
         self._wanted: set[str] = set()
-        self._copies: _Copies = {}
+        self._copies: dict[str, _Copy] = {}
+        self._begun: dict[str, tuple[_Copy, Iterator[_Copy]]] = {}
         self._changed = threading.Condition()
         self._stopped = False
         self._thread = threading.Thread(target=supervise, args=(self._work,), name="window-saver", daemon=True)
@@ -52,10 +54,20 @@ class WindowSaver:
             self._thread.join()
 
     def offer(self, pipeline: str, windows: Windows) -> None:
-        """Take a copy if it is time for one; called by the worker between two readings, also when none comes."""
+        """Take a copy if it is time for one, in parts; called by the worker between two readings, also when none comes.
+
+        Each stream is copied at one moment, not all of them at the same.
+        """
         if pipeline not in self._wanted:
             return
-        copy = list(windows.tails())
+        if pipeline not in self._begun:
+            self._begun[pipeline] = ([], windows.tails_in_parts(_STREAMS_AT_ONCE))
+        copy, parts = self._begun[pipeline]
+        part = next(parts, None)
+        if part is not None:
+            copy.extend(part)
+            return
+        del self._begun[pipeline]
         with self._changed:
             self._copies[pipeline] = copy
             self._wanted.discard(pipeline)

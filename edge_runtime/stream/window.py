@@ -121,6 +121,13 @@ class Windows:
         for name, state in self._streams.items():
             yield name, state.tail()
 
+    def tails_in_parts(self, most: int) -> Iterator[list[tuple[str, AnyTail]]]:
+        """Yield the same in parts of at most so many streams; rows may be pushed between two parts."""
+        names = list(self._streams)
+        for begin in range(0, len(names), most):
+            part = [(name, self._streams.get(name)) for name in names[begin : begin + most]]
+            yield [(name, state.tail()) for name, state in part if state is not None]
+
     def restore(self, stream: str, tail: AnyTail, clean: bool = True) -> bool:
         """Go on from a saved tail; False where it fits no longer or there is no room.
 
