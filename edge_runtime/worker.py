@@ -105,17 +105,18 @@ class Worker:
     def _work(self) -> None:
         while not self.queue.is_finished:
             message = self.queue.take(_TICK_SECONDS)
-            self._pass_time()
             if message is not None:
+                self._pass_time(idle=False)
                 self._serve(message)
                 self._around.done(message)
+            if not len(self.queue):
+                self._pass_time(idle=True)
+            self._around.between(self._assembled.config.name, self._assembled.pipeline.windows)
 
-    def _pass_time(self) -> None:
-        """See to what is due because time has passed."""
-        pipeline = self._assembled.pipeline
-        for due in pipeline.pass_time(arrival_time()):
+    def _pass_time(self, idle: bool) -> None:
+        """See to what is due because time has passed; with readings waiting nothing is."""
+        for due in self._assembled.pipeline.pass_time(arrival_time(), idle):
             self._predict(due)
-        self._around.between(self._assembled.config.name, pipeline.windows)
 
     def _dropped(self, message: Message) -> None:
         self._counters.count_dropped("queue_full")

@@ -90,9 +90,10 @@ class Pipeline:
             return windows
         return tuple(Due(stream, window, time is not None) for window in windows)
 
-    def pass_time(self, now: float) -> tuple[Due, ...]:
+    def pass_time(self, now: float, idle: bool) -> tuple[Due, ...]:
         """Return the windows that silence makes due; see `Windows.advance`."""
-        return tuple(Due(stream, window, not self.windows.by_arrival) for stream, window in self.windows.advance(now))
+        closed = self.windows.advance(now, idle)
+        return tuple(Due(stream, window, not self.windows.by_arrival) for stream, window in closed)
 
     def predict(self, window: Array) -> Outcome:
         """Run the model on one window, float32 [size, features], and decide.

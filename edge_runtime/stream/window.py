@@ -89,7 +89,7 @@ class Windows:
             found.append(state.count_one() if isinstance(state, CountStream) else "too_many_streams")
         return found
 
-    def advance(self, now: float) -> tuple[tuple[str, Window], ...]:
+    def advance(self, now: float, idle: bool = True) -> tuple[tuple[str, Window], ...]:
         """Let time pass: close the windows of sensors that have gone silent, and forget streams that are idle.
 
         To be called before each batch of readings and at least once a second; between two calls time stands still,
@@ -97,13 +97,15 @@ class Windows:
 
         Args:
             now: Seconds since 1970 of a clock that is never set back or forward (monotonic, plus a constant).
+            idle: Whether no reading waits. Where some do only the clock goes on, as no sensor can be called silent
+                whose reading may be among them.
         """
         if self._now is None or now < self._now:
             for state in self._streams.values():
                 state.arrived = now
             self._looked = -math.inf
         self._now = now
-        if now - self._looked < self._pause:
+        if not idle or now - self._looked < self._pause:
             return ()
         self._looked = now
         self._forget_idle(now)

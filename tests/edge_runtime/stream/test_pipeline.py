@@ -94,9 +94,10 @@ def test_whose_clock_counts(by_arrival: bool) -> None:
     decoder = Decoder(fields=("a", "b"), array=None, length=0, time_field="ts", max_bytes=100)
     windows = Windows(rule, StreamBound(1))
     pipeline = Pipeline(decoder, windows, Feeder(engine.inputs[0], "time_first", Preprocess()), engine, ("y", Value()))
-    pipeline.pass_time(3000.0)
+    pipeline.pass_time(3000.0, idle=True)
     assert pipeline.take("pump", b'{"a": 1, "b": 1, "ts": 600}') == ()
-    assert pipeline.pass_time(3001.0) == ()
-    (due,) = pipeline.pass_time(3002.0)
+    assert pipeline.pass_time(3001.0, idle=True) == ()
+    assert pipeline.pass_time(3002.0, idle=False) == (), "the next reading may be waiting"
+    (due,) = pipeline.pass_time(3002.0, idle=True)
     assert (due.window.start, due.window.end) == ((3000, 3002) if by_arrival else (600, 602))
     assert due.says_time is not by_arrival

@@ -203,7 +203,7 @@ def test_a_sensor_far_too_fast_fills_no_memory(how: Interpolation) -> None:
     [
         (WindowRule(1, 1, 3, "none"), 10_000, 200),
         (WindowRule(64, 1, 3, "none"), 10_000, 1400),
-        (TimeRule(60, 60, 3, 1.0), 500, 1500),
+        (TimeRule(60, 60, 3, 1.0), 200, 2100),
     ],
     ids=["size 1", "size 64", "60 s at 1 per s"],
 )
@@ -214,7 +214,7 @@ def test_memory_of_each_asset(rule: WindowRule | TimeRule, assets: int, most: in
     try:
         before = tracemalloc.get_traced_memory()[0]
         windows = Windows(rule, StreamBound(assets))
-        for second in range(60 if isinstance(rule, TimeRule) else 2):
+        for second in range(150 if isinstance(rule, TimeRule) else 2):
             for name, row in zip(names, rows, strict=True):
                 windows.push(name, row, NOW + second)
         each = (tracemalloc.get_traced_memory()[0] - before) / assets
