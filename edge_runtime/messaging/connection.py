@@ -188,9 +188,11 @@ class Connection:
                 self._wait(self._serve() if fault is None else self._pause_after(fault))
                 fault = None if self._stopping else self._connect()
             self._wire.close(goodbye=True)
-        finally:
+        finally:  # also after an error nobody foresaw: then the broker publishes the will, and `start` does not hang
             self._connected = False
             self._network_thread = 0
+            self._wire.close(goodbye=False)
+            first.put(rejected(self._broker, None))
 
     def _connect(self) -> EnvironmentFault | None:
         """Connect once; return what came of it, None where the broker accepted."""
