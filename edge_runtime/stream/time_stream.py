@@ -168,8 +168,7 @@ class TimeStream:
         rule = self._rule
         closed = self._close_begun() if self._count else ()
         self._readings = Timeline(rule.features, rule.interpolation == "none")
-        self._newest = -math.inf
-        self._watermark = math.nextafter(time, -math.inf) - rule.late_points
+        self._newest = self._watermark = -math.inf
         first = math.floor(time + 0.5) if rule.interpolation == "none" else math.ceil(time)
         self._set_next(-(-first // rule.hop))
         return closed
