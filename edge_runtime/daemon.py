@@ -19,6 +19,7 @@ from edge_runtime.assemble import Assembled, Loaded, assemble
 from edge_runtime.config import load_config
 from edge_runtime.config_options import Config
 from edge_runtime.errors import BadInput, EnvironmentFault
+from edge_runtime.judge_store import JudgeStore
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.connection import Connection, Session, Will
 from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Status, encode, rfc3339
@@ -65,6 +66,7 @@ class Daemon:
         state = path.parent / self._config.state.folder
         self._assembled = [assemble(pipeline, path.parent, loaded, state) for pipeline in self._config.pipeline]
         self._store = WindowStore(state / f"{path.stem}.windows")
+        self._judges = JudgeStore(state / f"{path.stem}.judged")
         names = [pipeline.name for pipeline in self._config.pipeline]
         self._saver = WindowSaver(self._store, seconds(self._config.state.save_every), names, self._supervise)
         self._intake = Intake()
@@ -84,6 +86,7 @@ class Daemon:
                 E-DAEMON-WORKER, a thread met an error nobody foresaw.
         """
         self._store.restore({one.config.name: one.pipeline.gatherer.windows for one in self._assembled})
+        self._judges.restore(self._assembled, time.monotonic())
         for assembled in self._assembled:
             _log_choice(assembled.config.name, assembled.served)
         takers = [(one.topic, self._workers[one.config.name].queue) for one in self._assembled]
@@ -127,6 +130,7 @@ class Daemon:
             on_messages=lambda messages: self._supervise(partial(self._receive, messages)),
             on_connected=lambda: self._supervise(self._announce),
             supplies=self._outboxes.supplies,
+            may_read=lambda: self._intake.may_read,
         )
 
     def _receive(self, messages: Sequence[Message]) -> None:
@@ -207,7 +211,7 @@ class Daemon:
             retained=self._intake.retained,
             unclaimed=self._intake.unclaimed,
             refused_subscriptions=self._connection.refused_subscriptions,
-            state_files_damaged=self._store.damaged,
+            state_files_damaged=self._store.damaged + self._judges.damaged,
             fallbacks=sum(one.served.fallback is not None for one in self._assembled),
             pipelines={name: worker.health(now) for name, worker in self._workers.items()},
         )
@@ -225,6 +229,7 @@ class Daemon:
         settled = [one for one in self._assembled if not self._workers[one.config.name].is_running]
         self._saver.stop()
         self._store.save({one.config.name: one.pipeline.gatherer.windows.tails() for one in settled}, clean=True)
+        self._judges.save(settled, time.monotonic())
         self._deliver(end)
         self._publish_health()
         self._state = "stopped"  # also what a reconnect says from here on

@@ -46,6 +46,7 @@ class Connection:
             Messages of QoS 1 and 2 are acknowledged by `acknowledge` only.
         on_connected: Called on the network thread after every successful connect, subscriptions renewed.
         supplies: Where messages to send are taken from, in turn; this connection's own messages go first.
+        may_read: Asked before every read. While it says no, the broker is held back by TCP; `wake` asks again.
     """
 
     def __init__(
@@ -56,9 +57,10 @@ class Connection:
         on_messages: Callable[[Sequence[Message]], None] = lambda messages: None,
         on_connected: Callable[[], None] = lambda: None,
         supplies: Sequence[Supply] = (),
+        may_read: Callable[[], bool] = lambda: True,
     ) -> None:
         self._broker, self._session = broker, session
-        self._on_messages, self._on_connected = on_messages, on_connected
+        self._on_messages, self._on_connected, self._may_read = on_messages, on_connected, may_read
         self._own = OwnPublishes()
         orders = [(*supplies[first:], *supplies[:first]) for first in range(len(supplies))]
         self._orders: deque[tuple[Supply, ...]] = deque((self._own, *order) for order in orders or [()])
@@ -246,20 +248,22 @@ class Connection:
 
     def _turn(self) -> None:
         """Wait for something to do and do all of it."""
-        wire = self._wire
+        wire, reads = self._wire, self._may_read()
+        if not reads:
+            wire.held_back(time.monotonic())
         patience = wire.tick(time.monotonic())
         if wire.loss is not None:
             return
-        self._watch(wire)
-        if self._again or wire.has_more():
+        self._watch(wire, reads)
+        if self._again or (reads and wire.has_more()):
             patience = 0.0
         messages: list[Message] = []
         for descriptor, _ in self._poll.poll(math.ceil(patience * 1000)):
             if descriptor == self._bell.fileno():
                 self._bell.silence()
-            else:
+            elif reads:
                 messages = wire.drain()
-        if not messages and wire.has_more():
+        if not messages and reads and wire.has_more():
             messages = wire.drain()
         if not self._connected and wire.answer is not None and wire.answer.accepted:
             self._came_up()
@@ -268,8 +272,8 @@ class Connection:
         if wire.loss is None:
             self._send()
 
-    def _watch(self, wire: Wire) -> None:
-        wanted = (wire.fileno(), select.POLLIN | select.POLLOUT if wire.wants_write() else select.POLLIN)
+    def _watch(self, wire: Wire, reads: bool) -> None:
+        wanted = (wire.fileno(), (select.POLLIN if reads else 0) | (select.POLLOUT if wire.wants_write() else 0))
         if wanted != self._watched:
             self._poll.register(*wanted)
             self._watched = wanted

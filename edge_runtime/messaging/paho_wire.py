@@ -6,6 +6,7 @@ It is a wire of its own, and the part of `split_wire` that does all but carry me
 from __future__ import annotations
 
 import logging
+import math
 import select
 import socket
 import struct
@@ -70,6 +71,7 @@ class PahoWire:
         self._broker, self._session, self._protocol = broker, session, protocol
         self._client = _make_client(broker, session, protocol, hook)
         self._window = WINDOW
+        self._held_at = -math.inf
         self._received: list[Message] = []
         self._owed: set[int] = set()  # identifiers received on this connection and not acknowledged
         self._open: dict[int, tuple[Supply, int, int]] = {}  # paho's identifier -> supply, ticket, QoS
@@ -146,9 +148,14 @@ class PahoWire:
             self._client.loop_write()
         self._settle_done()
 
+    def held_back(self, now: float) -> None:
+        """Note that nothing was read on purpose."""
+        self._held_at = now
+
     def tick(self, now: float) -> float:
-        """Let paho ping, and see that its ping is answered."""
-        self._client.loop_misc()
+        """Let paho ping, and see that its ping is answered, unless the answer may wait unread."""
+        if now >= self._held_at + self._broker.keepalive_seconds:
+            self._client.loop_misc()
         return min(1.0, self._keepalive() / 4)
 
     def in_flight(self) -> int:

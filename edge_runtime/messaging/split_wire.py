@@ -121,6 +121,10 @@ class SplitWire(PahoWire):
             _, supply, tickets = self._written.popleft()
             supply.settle(tickets)
 
+    def held_back(self, now: float) -> None:
+        """Note that nothing was read on purpose."""
+        self._link().read_at = now
+
     def tick(self, now: float) -> float:
         """Ping where nothing else is said, and see that something comes from the broker.
 

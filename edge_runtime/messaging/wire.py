@@ -134,6 +134,9 @@ class Wire(Protocol):
     def flush(self) -> None:
         """Write what waits, and settle with their supplies QoS 0 messages that were written."""
 
+    def held_back(self, now: float) -> None:
+        """Note that nothing was read on purpose until now: the peer's silence does not count against it."""
+
     def tick(self, now: float) -> float:
         """See to keepalive; return in how many seconds at the latest this must be called again."""
 

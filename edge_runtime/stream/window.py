@@ -57,6 +57,9 @@ class Windows:
     def __len__(self) -> int:
         return len(self._streams)
 
+    def __contains__(self, stream: str) -> bool:
+        return stream in self._streams
+
     @property
     def now(self) -> float | None:
         """Return what `advance` was told last."""
