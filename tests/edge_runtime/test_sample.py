@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from edge_runtime import config_options
+from edge_runtime import config_options, delivery_options
 from edge_runtime.cli.sample_config import sample_config
 from edge_runtime.config import load_config
 from edge_runtime.inference.postprocess import Decision
@@ -18,8 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "edge_runtime" / "sample.toml"
 TABLES = [
     value
-    for value in vars(config_options).values()
-    if isinstance(value, type) and value.__module__ == config_options.__name__
+    for module in (config_options, delivery_options)
+    for value in vars(module).values()
+    if isinstance(value, type) and value.__module__ == module.__name__
 ]
 
 
@@ -31,9 +32,11 @@ def test_the_sample_loads_with_the_defaults_it_names(tmp_path: Path) -> None:
         config.topics,
         config.health,
         config.state,
+        config.outbox,
         config.pipeline[0].window,
         config.pipeline[0].queue,
         config.pipeline[0].model,
+        config.pipeline[0].delivery,
     ):
         assert table == type(table)()
     bare = config_options.BrokerConfig(url=config.broker.url)

@@ -9,7 +9,7 @@ from simulation import World
 
 from edge_runtime.messaging.outbox.settings import DiskOptions
 
-SCHEDULES = 250
+SCHEDULES = 100
 STEPS = 60
 
 
