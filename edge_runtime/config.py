@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from edge_runtime.config_options import BrokerConfig, Config, Source, Topics
+from edge_runtime.config_options import BrokerConfig, Config, PipelineConfig, Source, Topics
 from edge_runtime.config_problems import ConfigError, Key, Problem, line_of, problems_in
+from edge_runtime.decision_checks import decision_problems
 from edge_runtime.delivery_options import delivery_problems
 from edge_runtime.errors import BadInput
 from edge_runtime.messaging.broker import Broker
@@ -21,6 +22,7 @@ from edge_runtime.messaging.topics import (
     problem_in_template,
 )
 from edge_runtime.option_types import seconds
+from edge_runtime.window_options import problems_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,7 +34,9 @@ SCHEMA = 1
 _DURATION_LIMITS = {
     ("broker", "keepalive"): ("1s", "18h"),  # MQTT counts it in whole seconds, 16 bits
     ("broker", "reconnect_max"): ("1s", "24h"),
+    ("broker", "session_expiry"): ("1s", "8760h"),
     ("health", "interval"): ("100ms", "24h"),
+    ("state", "save_every"): ("1s", "24h"),
 }
 
 
@@ -83,6 +87,9 @@ def _meaning(config: Config) -> list[Problem]:
     names = [pipeline.name for pipeline in config.pipeline]
     for index, pipeline in enumerate(config.pipeline):
         problems += _source_meaning(("pipeline", index, "source"), pipeline.source)
+        problems += decision_problems(("pipeline", index), pipeline)
+        problems += _share_meaning(("pipeline", index, "source", "share"), pipeline)
+        problems += problems_of(pipeline.window, pipeline.source.time_field, ("pipeline", index, "window"))
         if pipeline.name in names[:index]:
             message = f"two pipelines are called {pipeline.name!r}"
             problems.append(Problem("E-CONFIG-VALUE", ("pipeline", index, "name"), message, "give each its own name"))
@@ -113,13 +120,16 @@ def _duration_meaning(config: Config) -> list[Problem]:
 
 def _topics_meaning(topics: Topics) -> list[Problem]:
     problems = []
-    for name in ("status", "health", "prediction"):
+    for name in topics.__struct_fields__:
         allowed = PREDICTION_PLACEHOLDERS if name == "prediction" else SERVICE_PLACEHOLDERS
         found = problem_in_template(getattr(topics, name), allowed)
         problems += [Problem("E-CONFIG-PLACEHOLDER", ("topics", name), *found)] if found else []
-    if topics.status == topics.health:
-        message = "status and health have the same topic, so that each would overwrite the other"
-        problems.append(Problem("E-CONFIG-VALUE", ("topics", "health"), message, "give each its own topic"))
+    services = [name for name in topics.__struct_fields__ if name != "prediction"]
+    for index, name in enumerate(services):
+        for other in services[:index]:
+            if getattr(topics, name) == getattr(topics, other):
+                message = f"{other} and {name} have the same topic, so that each would be taken for the other"
+                problems.append(Problem("E-CONFIG-VALUE", ("topics", name), message, "give each its own topic"))
     return problems
 
 
@@ -135,11 +145,39 @@ def _loops(config: Config) -> list[Problem]:
     return problems
 
 
+def _share_meaning(key: Key, pipeline: PipelineConfig) -> list[Problem]:
+    """Return what keeps a pipeline from sharing: the broker gives a group's readings to its members in turn."""
+    if pipeline.source.share is None or pipeline.window.size == 1:
+        return []
+    message = f"pipeline {pipeline.name} would see holes: a shared subscription spreads one asset's readings"
+    fix = "windows of size 1, or no share and another part of the topics for each daemon: docs/scaling.md"
+    return [Problem("E-CONFIG-VALUE", key, message, fix)]
+
+
 def _source_meaning(key: Key, source: Source) -> list[Problem]:
     problems = []
     found = problem_in_source(source.topic)
     if found:
         problems.append(Problem("E-CONFIG-PLACEHOLDER", (*key, "topic"), *found))
+    binary = source.format in {"float32le", "int16le"}
+    if binary and (source.array is not None or source.time_field is not None):
+        message, fix = (
+            f"{source.format} has no keys, and so neither array nor time_field",
+            "remove array and time_field",
+        )
+        problems.append(Problem("E-CONFIG-VALUE", (*key, "format"), message, fix))
+    elif binary and bool(source.fields) == (source.length is not None):
+        message, fix = (
+            "binary readings need either fields or length",
+            "fields = [...] names the numbers, length counts them",
+        )
+        problems.append(Problem("E-CONFIG-VALUE", key, message, fix))
+    return problems if binary else problems + _keys_meaning(key, source)
+
+
+def _keys_meaning(key: Key, source: Source) -> list[Problem]:
+    """Return problems of a source whose readings have keys."""
+    problems = []
     if bool(source.fields) == (source.array is not None):
         message = 'a reading needs either fields = [...] or array = "..."'
         fix = 'fields = ["temperature", "pressure"] for single numbers, array = "samples" for one JSON array'
@@ -148,4 +186,7 @@ def _source_meaning(key: Key, source: Source) -> list[Problem]:
         message = "array and length belong together"
         fix = 'array = "samples" with length = 1024, the numbers in each array'
         problems.append(Problem("E-CONFIG-VALUE", key, message, fix))
+    if source.idle is not None and not seconds(source.idle):
+        fix = 'idle = "24h", or leave it out to forget no stream'
+        problems.append(Problem("E-CONFIG-VALUE", (*key, "idle"), "idle is no time at all", fix))
     return problems

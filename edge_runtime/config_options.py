@@ -6,14 +6,16 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from edge_runtime.decision_options import AlarmConfig, QualityConfig, ReportConfig
 from edge_runtime.delivery_options import DeliveryConfig, OutboxConfig
 from edge_runtime.inference.postprocess import Decision
 from edge_runtime.option_types import Duration, Size
 from edge_runtime.package.choice import Selection
 from edge_runtime.package.manifest import Provider
 from edge_runtime.sources.reading_queue import Policy
-from edge_runtime.stream.pipeline import Layout
-from edge_runtime.stream.window import Padding
+from edge_runtime.stream.decode import Format
+from edge_runtime.stream.rules import WhenFull
+from edge_runtime.window_options import Count, WindowConfig
 
 # What people write wrongly is explained with the description.
 Name: TypeAlias = Annotated[
@@ -23,7 +25,6 @@ Name: TypeAlias = Annotated[
 ClientId: TypeAlias = Annotated[
     str, Meta(pattern=r"^[^\x00-\x1f]*\Z", max_length=128, description="at most 128 characters on one line")
 ]
-Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
 
 
 class Node(Struct, frozen=True):
@@ -43,6 +44,8 @@ class BrokerConfig(Struct, frozen=True):
     keepalive: Duration = "30s"
     reconnect_max: Duration = "60s"
     startup: Literal["error", "retry"] = "error"
+    protocol: Literal["3.1.1", "5", "auto"] = "3.1.1"
+    session_expiry: Duration = "1h"
 
 
 class Topics(Struct, frozen=True):
@@ -51,6 +54,8 @@ class Topics(Struct, frozen=True):
     status: str = "edgeopt/{site}/{node}/status"
     health: str = "edgeopt/{site}/{node}/health"
     prediction: str = "edgeopt/{site}/{node}/pred/{pipeline}/{stream}"
+    gap: str = "edgeopt/{site}/{node}/gap"
+    ack: str = "edgeopt/{site}/{node}/ack"
 
 
 class Health(Struct, frozen=True):
@@ -63,6 +68,7 @@ class State(Struct, frozen=True):
     """Where the daemon keeps what must outlive a restart."""
 
     folder: str = "state"
+    save_every: Duration = "60s"
 
 
 class Source(Struct, frozen=True):
@@ -73,18 +79,13 @@ class Source(Struct, frozen=True):
     array: str | None = None
     length: Count | None = None
     time_field: str | None = None
+    format: Format = "json"
     qos: Literal[0, 1] = 1
+    share: Name | None = None
     max_payload: Size = "1MiB"
     max_streams: Count = 1000
-
-
-class WindowConfig(Struct, frozen=True):
-    """How readings become the model's input; see `stream.window.WindowRule`."""
-
-    size: Count = 1
-    hop: Count = 1
-    padding: Padding = "none"
-    layout: Layout = "time_first"
+    when_full: WhenFull = "reject"
+    idle: Duration | None = None
 
 
 class Queue(Struct, frozen=True):
@@ -92,6 +93,13 @@ class Queue(Struct, frozen=True):
 
     size: Count = 1000
     policy: Policy | None = None
+
+
+class Batch(Struct, frozen=True):
+    """How many readings that wait are worked on together, and for how long the first of them waits for more."""
+
+    max: Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")] = 32
+    linger: Duration = "0ms"
 
 
 class ModelConfig(Struct, frozen=True):
@@ -114,8 +122,12 @@ class PipelineConfig(Struct, frozen=True):
     decision: Decision | None = None
     output: str | None = None
     queue: Queue = Queue()
+    batch: Batch = Batch()
     model: ModelConfig = ModelConfig()
     delivery: DeliveryConfig = DeliveryConfig()
+    alarm: AlarmConfig = AlarmConfig()
+    report: ReportConfig = ReportConfig()
+    quality: QualityConfig = QualityConfig()
 
 
 class Config(Struct, frozen=True):

@@ -1,22 +1,30 @@
-"""One pipeline's thread: takes readings from its queue, publishes predictions, acknowledges what is done."""
+"""One pipeline's thread: takes readings in batches, puts predictions into the outbox, acknowledges what is done."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
+from edge_runtime.arrival import arrival_time
 from edge_runtime.assemble import Assembled
-from edge_runtime.errors import BadInput
-from edge_runtime.inference.postprocess import Outcome
-from edge_runtime.messaging.connection import Message
-from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Prediction, encode, rfc3339
+from edge_runtime.messaging.message import Message
+from edge_runtime.messaging.outbox.contract import Outbox
 from edge_runtime.monitoring.health import PipelineCounters, PipelineHealth
+from edge_runtime.option_types import seconds
+from edge_runtime.prediction_writer import PredictionWriter
 from edge_runtime.sources.reading_queue import ReadingQueue
-from edge_runtime.stream.pipeline import Due
+from edge_runtime.stream.gatherer import Arrival, Due
+from edge_runtime.stream.quality import Origin, Verdict
+from edge_runtime.stream.window import Windows
 
-_LAST_READING_SECONDS = 1.0  # how long a clean stop waits for the reading in hand once the rest was given up
+_TICK_SECONDS = 0.5  # how long a worker waits for readings before it looks at the clock
+_LAST_READING_SECONDS = 1.0  # how long a clean stop waits for the readings in hand once the rest was given up
+
+_Reports: TypeAlias = list[tuple[str, Verdict]]  # stream, what is said of it
 
 
 @dataclass(frozen=True)
@@ -24,17 +32,21 @@ class Surroundings:
     """What a worker needs of the daemon.
 
     Attributes:
-        publish: (topic, payload) -> whether the message was taken for delivery.
-        done: Called with each message that needs not come again.
+        outbox: Where predictions go.
+        done: Called with messages that need not come again.
+        room: Called when a full queue has room again.
         topic_of: Stream name -> topic of its predictions.
         boot: Identifier of this run of the daemon.
+        between: Called with pipeline and windows between two batches, also when none comes; to save them.
         supervise: Runs the worker's loop and sees to errors nobody foresaw.
     """
 
-    publish: Callable[[str, bytes], bool]
-    done: Callable[[Message], None]
+    outbox: Outbox
+    done: Callable[[Sequence[Message]], None]
+    room: Callable[[], None]
     topic_of: Callable[[str], str]
     boot: str
+    between: Callable[[str, Windows], None]
     supervise: Callable[[Callable[[], None]], None]
 
 
@@ -44,11 +56,12 @@ class Worker:
     def __init__(self, assembled: Assembled, around: Surroundings) -> None:
         self._assembled, self._around = assembled, around
         self._counters = PipelineCounters()
-        self._sequence = 0
+        self._writer = PredictionWriter(assembled, around.boot, around.topic_of)
+        self._most, self._linger = assembled.config.batch.max, seconds(assembled.config.batch.linger)
         queue, qos = assembled.config.queue, assembled.config.source.qos
         # A QoS 1 reading may wait; a QoS 0 one that waits in TCP is lost inside the broker, where nobody counts it.
         policy = queue.policy or ("block" if qos else "drop_oldest")
-        self.queue = ReadingQueue(queue.size, policy, self._dropped)
+        self.queue = ReadingQueue(queue.size, policy, self._dropped, around.room)
         name = f"pipeline-{assembled.config.name}"
         self._thread = threading.Thread(target=around.supervise, args=(self._work,), name=name, daemon=True)
 
@@ -74,6 +87,7 @@ class Worker:
     def health(self, now: float) -> PipelineHealth:
         """Return the pipeline's part of the health message; `now` is monotonic seconds."""
         counters, served = self._counters, self._assembled.served
+        windows = self._assembled.pipeline.gatherer.windows
         median, high = counters.inference.percentiles() or (None, None)
         return PipelineHealth(
             model=served.manifest.name,
@@ -85,11 +99,13 @@ class Worker:
             provider=served.provider,
             nodes=dict(served.nodes) if served.nodes is not None else None,
             fallback=served.fallback,
-            streams=len(self._assembled.pipeline.windows),
+            streams=len(windows),
             readings=counters.readings,
             predictions=counters.predictions,
             rejected=dict(counters.rejected),
-            dropped=dict(counters.dropped),
+            unchanged=counters.unchanged,
+            faults=dict(self._assembled.pipeline.gatherer.guard.faults),
+            dropped=counters.dropped | {reason: count for reason, count in windows.counts.items() if count},
             queue_depth=len(self.queue),
             reading_age_s=_age(now, counters.last_reading),
             prediction_age_s=_age(now, counters.last_prediction),
@@ -98,66 +114,72 @@ class Worker:
         )
 
     def _work(self) -> None:
-        while (message := self.queue.take()) is not None:
-            self._serve(message)
-            self._around.done(message)
+        windows = self._assembled.pipeline.gatherer.windows
+        while (messages := self.queue.take(self._most, self._linger, _TICK_SECONDS)) is not None:
+            if messages:
+                self._serve(messages)
+            if not len(self.queue):
+                self._pass_time()
+            self._around.between(self._assembled.config.name, windows)
 
-    def _dropped(self, message: Message) -> None:
-        self._counters.count_dropped("queue_full")
-        self._around.done(message)
+    def _dropped(self, messages: Sequence[Message]) -> None:
+        self._counters.count_dropped("queue_full", len(messages))
+        self._around.done(messages)
 
-    def _serve(self, message: Message) -> None:
-        stream = self._assembled.topic.stream_of(message.topic)
-        taken = self._assembled.pipeline.take(stream, message.payload)
-        if isinstance(taken, str):
-            self._counters.count_rejected(taken)
-            return
-        self._counters.readings += 1
-        self._counters.last_reading = time.monotonic()
-        if taken is not None:
-            self._predict(taken)
+    def _serve(self, messages: Sequence[Message]) -> None:
+        stream_of = self._assembled.topic.stream_of
+        arrivals = [Arrival(stream_of(message.topic), message.payload, message.arrived) for message in messages]
+        taken = self._assembled.pipeline.gatherer.take(arrivals, arrival_time())
+        self._counters.count_readings(taken.readings, taken.rejected)
+        self._put(self._judged(taken.due), partial(self._around.done, messages))
 
-    def _predict(self, due: Due) -> None:
+    def _pass_time(self) -> None:
+        """See to what is due because time has passed; nothing is while readings wait."""
+        reports = self._judged(self._assembled.pipeline.gatherer.pass_time(arrival_time()))
+        self._put(reports + self._assembled.judge.advance(time.monotonic()), _nothing)
+
+    def _put(self, reports: _Reports, release: Callable[[], None]) -> None:
+        if not reports:
+            release()
+        elif self._around.outbox.accepts():
+            self._counters.count_predictions(len(reports))
+            self._around.outbox.put([self._writer.write(*report) for report in reports], release)
+        else:  # no number was given to any of them, so that none is missing
+            self._counters.count_dropped("outbox_full", len(reports))
+            release()
+
+    def _judged(self, due: Sequence[Due]) -> _Reports:
+        """Return what is to be reported of windows that are due, which run through the model together."""
+        reports: _Reports = []
+        for start in range(0, len(due), self._most):
+            reports += self._predict(due[start : start + self._most])
+        return reports
+
+    def _predict(self, due: Sequence[Due]) -> _Reports:
         begin = time.perf_counter()
-        try:
-            outcome = self._assembled.pipeline.predict(due.array)
-        except BadInput:
-            self._counters.count_dropped("inference_failed")
-            return
-        milliseconds = (time.perf_counter() - begin) * 1e3
+        outcomes = self._assembled.pipeline.predictor.predict(due)
+        milliseconds = round((time.perf_counter() - begin) * 1e3, 3)
         self._counters.inference.add(milliseconds)
-        self._sequence += 1
-        message = encode(self._message(due, outcome, milliseconds))
-        if not self._around.publish(self._around.topic_of(due.stream), message):
-            self._counters.count_dropped("outgoing_queue_full")
-            return
-        self._counters.predictions += 1
-        self._counters.last_prediction = time.monotonic()
-
-    def _message(self, due: Due, outcome: Outcome, milliseconds: float) -> Prediction:
-        served, boot, name = self._assembled.served, self._around.boot, self._assembled.config.name
-        return Prediction(
-            v=SCHEMA_VERSION,
-            id=f"{boot}-{name}-{self._sequence}",
-            seq=self._sequence,
-            boot=boot,
-            ts=rfc3339(due.time if due.time is not None else time.time()),
-            ts_src="sensor" if due.time is not None else "arrival",
-            pipeline=name,
-            stream=due.stream,
-            reading=due.reading,
-            model=served.manifest.name,
-            model_version=served.manifest.version,
-            variant=served.variant.name,
-            latency_ms=round(milliseconds, 3),
-            quality="good" if outcome.value is not None else "bad",
-            value=outcome.value,
-            label=outcome.label,
-            alarm=outcome.alarm,
-            unit=self._assembled.unit or None,
-        )
+        now, since_1970 = time.monotonic(), time.time() - time.monotonic()
+        reports = []
+        for one, outcome in zip(due, outcomes, strict=True):
+            if outcome is None:
+                self._counters.count_dropped("inference_failed")
+                continue
+            moment = one.time if one.time is not None else since_1970 + (one.arrived or now)
+            origin = Origin(moment, one.says_time, one.reading, milliseconds)
+            verdict = self._assembled.judge.judge(one.stream, now, outcome, one.quality, origin)
+            if verdict.report:
+                reports.append((one.stream, verdict))
+            else:
+                self._counters.unchanged += 1
+        return reports
 
 
 def _age(now: float, then: float | None) -> float | None:
     # The worker may have moved `then` beyond `now` meanwhile.
     return None if then is None else round(max(now - then, 0.0), 3)
+
+
+def _nothing() -> None:
+    """Release nothing: no reading stands behind what time alone has brought."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+
 import msgspec
 
 from edge_runtime.monitoring.latency import RecentLatency
@@ -23,6 +26,8 @@ class PipelineHealth(msgspec.Struct, frozen=True):
         streams: Streams seen.
         readings: Readings used since start.
         predictions: Predictions handed to the connection since start.
+        unchanged: Predictions not published because they say nothing new; see `[pipeline.report]`.
+        faults: Readings that cannot be true, by field and reason; see `[pipeline.quality]`.
         rejected: Readings that could not be used, by reason.
         dropped: Readings and predictions lost, by reason.
         queue_depth: Readings waiting for inference.
@@ -44,6 +49,8 @@ class PipelineHealth(msgspec.Struct, frozen=True):
     streams: int
     readings: int
     predictions: int
+    unchanged: int
+    faults: dict[str, int]
     rejected: dict[str, int]
     dropped: dict[str, int]
     queue_depth: int
@@ -95,16 +102,26 @@ class PipelineCounters:
     def __init__(self) -> None:
         self.readings = 0
         self.predictions = 0
+        self.unchanged = 0
         self.rejected: dict[str, int] = {}
         self.dropped: dict[str, int] = {}
         self.last_reading: float | None = None
         self.last_prediction: float | None = None
         self.inference = RecentLatency()
 
-    def count_rejected(self, reason: str) -> None:
-        """Count a reading that could not be used."""
-        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+    def count_readings(self, used: int, rejected: Mapping[str, int]) -> None:
+        """Count readings that were used, and by reason those that could not be."""
+        if used:
+            self.readings += used
+            self.last_reading = time.monotonic()
+        for reason, count in rejected.items():
+            self.rejected[reason] = self.rejected.get(reason, 0) + count
 
-    def count_dropped(self, reason: str) -> None:
-        """Count a reading or prediction that was lost."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    def count_predictions(self, count: int) -> None:
+        """Count predictions handed to the outbox."""
+        self.predictions += count
+        self.last_prediction = time.monotonic()
+
+    def count_dropped(self, reason: str, count: int = 1) -> None:
+        """Count readings or predictions that were lost."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from msgspec.structs import replace
 from onnx import TensorProto, helper
 
 from edge_runtime.assemble import assemble
 from edge_runtime.config_options import PipelineConfig, Source, WindowConfig
+from edge_runtime.decision_options import AlarmConfig
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.ort import OrtEngine
 from edge_runtime.inference.postprocess import Argmax, Decision, Threshold, Value
@@ -18,7 +20,7 @@ from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.package import archive, golden
 from edge_runtime.package.manifest import FORMAT, Golden, Manifest, Tolerance, Variant
 from edge_runtime.package.manifest import Source as Origin
-from edge_runtime.stream.pipeline import Due
+from edge_runtime.stream.gatherer import Arrival
 
 READING = b'{"a":1,"b":5,"c":3}'
 
@@ -62,10 +64,9 @@ def configuration(
 def test_what_fits_predicts(folder: Path) -> None:
     """A reading goes through window, model and decision."""
     whole = assemble(configuration(Argmax(labels=("idle", "busy", "stuck"))), folder, {})
-    due = whole.pipeline.take("press-1", READING)
-    assert isinstance(due, Due)
-    assert (due.stream, due.reading) == ("press-1", 1)
-    assert whole.pipeline.predict(due.array).label == "busy"
+    taken = whole.pipeline.gatherer.take([Arrival("press-1", READING, 0.0)], 0.0)
+    assert [(due.stream, due.reading) for due in taken.due] == [("press-1", 1)]
+    assert [outcome.label for outcome in whole.pipeline.predictor.predict(taken.due) if outcome] == ["busy"]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,11 @@ def test_what_fits_predicts(folder: Path) -> None:
         (configuration(Argmax(labels=("idle", "busy"))), "E-PIPELINE-DECISION", "2 labels for the 3 numbers"),
         (configuration(Argmax(("i", "b", "s"), ("broken",))), "E-PIPELINE-DECISION", "broken, which is no label"),
         (configuration(Threshold(above=1.0, index=3)), "E-PIPELINE-DECISION", "index does not exist"),
+        (
+            replace(configuration(Value()), alarm=AlarmConfig(on_count=2)),
+            "E-PIPELINE-DECISION",
+            "the decision has none",
+        ),
         (configuration(Value(), fields=("a", "b")), "E-PIPELINE-SHAPE", "1 readings x 2 numbers"),
         (configuration(Value(), output="classes"), "E-PIPELINE-OUTPUT", "no output classes"),
     ],
@@ -93,7 +99,6 @@ def test_what_does_not_fit_is_refused_before_serving(
 def test_a_stream_name_that_fits_in_no_topic_is_rejected(folder: Path) -> None:
     """A sensor may choose its topic, but not stop the daemon with one that is too long to answer on."""
     pipeline = assemble(configuration(Value()), folder, {}).pipeline
-    assert pipeline.take("x" * 257, READING) == "bad_stream_name"
-    assert pipeline.take("", READING) == "bad_stream_name"
-    assert isinstance(pipeline.take("x" * 256, READING), Due)
-    assert len(pipeline.windows) == 1
+    taken = pipeline.gatherer.take([Arrival(name, READING, 0.0) for name in ("x" * 257, "", "x" * 256)], 0.0)
+    assert (taken.rejected, taken.readings) == ({"bad_stream_name": 2}, 1)
+    assert len(pipeline.gatherer.windows) == 1

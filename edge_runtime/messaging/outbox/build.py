@@ -102,6 +102,11 @@ class Outboxes:
         for outbox in self._disks.values():
             outbox.reconnected()
 
+    def waiting(self) -> int:
+        """Return how many predictions are in memory only."""
+        memories = sum(outbox.health().waiting for outbox in self._memories.values())
+        return memories + sum(outbox.health().waiting for outbox in self._disks.values())
+
     def close(self, timeout: float) -> bool:
         """Store everything that is not delivered; False where that was not done in so many seconds."""
         return self._writer.close(timeout) if self._writer else True
