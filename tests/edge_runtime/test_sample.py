@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from edge_runtime import config_options, decision_options, window_options
+from edge_runtime import config_options, decision_options, delivery_options, window_options
 from edge_runtime.cli.sample_config import sample_config
 from edge_runtime.config import load_config
 from edge_runtime.inference.postprocess import Decision
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "edge_runtime" / "sample.toml"
 TABLES = [
     value
-    for module in (config_options, decision_options, window_options)
+    for module in (config_options, decision_options, delivery_options, window_options)
     for value in vars(module).values()
     if isinstance(value, type) and value.__module__ == module.__name__
 ]
@@ -33,9 +33,11 @@ def test_the_sample_loads_with_the_defaults_it_names(tmp_path: Path) -> None:
         config.topics,
         config.health,
         config.state,
+        config.outbox,
         config.pipeline[0].window,
         config.pipeline[0].queue,
         config.pipeline[0].model,
+        config.pipeline[0].delivery,
         config.pipeline[0].alarm,
         config.pipeline[0].report,
         config.pipeline[0].quality,

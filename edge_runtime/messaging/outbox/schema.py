@@ -13,7 +13,7 @@ SCHEMA = 1
 def check_schema(database: sqlite3.Connection, path: Path) -> None:
     """Make the schema in a new file; in an old one the version stands twice, so that a flipped bit is not a version."""
     version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0 and database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
+    if version == 0 and database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
         database.execute("BEGIN EXCLUSIVE")
         database.execute("CREATE TABLE pipeline (number INTEGER PRIMARY KEY, name TEXT UNIQUE)")
         database.execute("CREATE TABLE version (schema INTEGER)")

@@ -263,7 +263,7 @@ class Store:
 
     def _count_log(self) -> None:
         size = os.stat(self._log).st_size
-        self.written_bytes += size - self._log_size
+        self.written_bytes += (size // PAGE - self._log_size // PAGE + 1) * PAGE  # frames straddle the device's pages
         self._log_size = size
 
     def _checkpoint(self, database: sqlite3.Connection) -> None:

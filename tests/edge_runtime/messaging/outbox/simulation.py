@@ -109,9 +109,9 @@ class Subscriber:
 
     def acks(self) -> dict[tuple[str, str], int]:
         """Return for every (stream, boot) the sequence up to which nothing is missing."""
-        for stream, boot, _ in self.have:
+        for stream, boot in {(stream, boot) for stream, boot, _ in self.have}:
             reached = self.upto.get((stream, boot), 0)
-            while (stream, boot, reached + 1) in self.have | self.gaps:
+            while (following := (stream, boot, reached + 1)) in self.have or following in self.gaps:
                 reached += 1
             self.upto[stream, boot] = reached
         return self.upto
@@ -194,8 +194,9 @@ class World:
         for _ in range(count):
             stream = self.random.choice("xyz")
             seq = self.next[stream] = self.next.get(stream, 0) + 1
-            said = {"stream": stream, "boot": self.boot, "seq": seq, "pad": "." * self.random.choice([10, 400])}
-            entries.append(Entry(stream, seq, f"t/{stream}", json.dumps(said).encode()))
+            pad = "." * self.random.choice([10, 400])
+            said = f'{{"stream":"{stream}","boot":"{self.boot}","seq":{seq},"pad":"{pad}"}}'
+            entries.append(Entry(stream, seq, f"t/{stream}", said.encode()))
             keys.append((stream, self.boot, seq))
         self.put_count += count
         self.outbox.put(entries, lambda: self.safe.update(keys))

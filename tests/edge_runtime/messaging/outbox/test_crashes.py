@@ -16,7 +16,7 @@ from edge_runtime.messaging.outbox.store import CRASH_POINTS, Store
 
 CHILD = Path(__file__).with_name("child.py")
 WITHOUT_DAMAGE = [point for point in CRASH_POINTS if "quarantine" not in point and "rename" not in point]
-WITH_DAMAGE = [point for point in CRASH_POINTS if "recovery.after" not in point and "checkpoint" not in point]
+WITH_DAMAGE = [point for point in CRASH_POINTS if "recovery" not in point]
 
 
 def run(folder: Path, first: int, point: str, boot: str = "b") -> tuple[int, set[int], set[int]]:

@@ -1,4 +1,4 @@
-"""Thousands of random schedules of one outbox: nothing is lost unsaid, and the account is exact after every step."""
+"""Two thousand random schedules of one outbox: nothing is lost unsaid, and the account is exact after every step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from simulation import World
 
 from edge_runtime.messaging.outbox.settings import DiskOptions
 
-SCHEDULES = 250
+SCHEDULES = 84
 STEPS = 60
 
 

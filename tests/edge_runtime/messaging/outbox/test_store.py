@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -15,7 +16,7 @@ from edge_runtime.errors import EnvironmentFault, Refused
 from edge_runtime.messaging.outbox.contract import Entry, OutboxHealth
 from edge_runtime.messaging.outbox.disk import DiskOutbox
 from edge_runtime.messaging.outbox.keeping import Keeper
-from edge_runtime.messaging.outbox.row import Change, Row
+from edge_runtime.messaging.outbox.row import Change, Gap, Row
 from edge_runtime.messaging.outbox.settings import DiskOptions
 from edge_runtime.messaging.outbox.store import Store
 from edge_runtime.messaging.outbox.writer import Writer
@@ -215,4 +216,68 @@ def test_a_full_disk_is_said_survived_and_recovered_from(small_disk: Path) -> No
     assert health.fault is None
     assert (health.delivered, health.stored, health.waiting) == (40 * 64, 0, 0)
     assert len(released) == 40
+    writer.close(1.0)
+
+
+@pytest.mark.parametrize("when_full", ["drop_oldest", "decimate"])
+def test_the_file_stays_within_its_bound_and_what_gives_way_is_announced(
+    when_full: Literal["drop_oldest", "decimate"], tmp_path: Path
+) -> None:
+    """Three times the bound, the broker away all the time: of the oldest less is left than of the newest."""
+    clock, bound, announced = Clock(), 1 << 20, list[Gap]()
+    writer = Writer(Store(tmp_path / "outbox.db"), wake=lambda: None, on_gap=announced.extend, clock=clock)
+    writer.open()
+    options = DiskOptions(bound=bound, when_full=when_full)
+    outbox = DiskOutbox("p", "b", options, bell=writer.bell, wake=lambda: None, clock=clock)
+    writer.add(Keeper(outbox))
+    count = 8000
+    for first in range(1, count + 1, 50):
+        pad = b"." * 300
+        outbox.put([Entry("s", n, "t", b'{"n":%d,"pad":"%s"}' % (n, pad)) for n in range(first, first + 50)], int)
+        clock.now += 3.0
+        writer.step()
+    assert writer.close(1.0)
+    health = outbox.health()
+    size = (tmp_path / "outbox.db").stat().st_size
+    assert bound * 0.9 < health.bytes <= bound
+    assert size <= bound * 1.15
+    store = Store(tmp_path / "outbox.db")
+    store.open()
+    kept = sorted(row.sequence for row in store.page("p", 0, (1 << 63) - 1, count)[0])
+    store.close()
+    missing = set(range(1, count + 1)) - set(kept)
+    assert {seq for gap in announced for seq in range(gap.first, gap.last + 1)} == missing
+    assert sum(health.dropped.values()) == len(missing)
+    assert kept[-1000:] == list(range(count - 999, count + 1))
+    assert (kept[0] > count // 2) == (when_full == "drop_oldest")
+
+
+def test_damage_found_in_use_is_repaired_without_a_restart(tmp_path: Path) -> None:
+    """The pages with the rows are overwritten under the open file; what is still in memory is stored again."""
+    clock = Clock()
+    store = Store(tmp_path / "outbox.db")
+    writer, outbox = outbox_on(store, clock)
+    for first in range(0, 2000, 50):
+        entries = [Entry("s", n, "t", b'{"n":%d,"pad":"%s"}' % (n, b"." * 300)) for n in range(first + 1, first + 51)]
+        outbox.put(entries, lambda: None)
+        clock.now += 3.0
+        writer.step()
+    store.close()  # so that the rows are in the database itself
+    data = bytearray((tmp_path / "outbox.db").read_bytes())
+    interior = next(start for start in range(0, len(data), PAGE) if data[start] == 5)
+    data[interior : interior + PAGE] = bytes(PAGE)
+    (tmp_path / "outbox.db").write_bytes(data)
+    came: set[int] = set()
+    for _ in range(200):
+        clock.now += 3.0
+        writer.step()
+        taken = outbox.take(100)
+        came.update(int(one.payload.partition(b'"n":')[2].partition(b",")[0]) for one in taken)
+        outbox.settle([one.ticket for one in taken])
+    writer.step()
+    assert came == set(range(1, 2001))
+    assert store.rebuilt == 1
+    health = outbox.health()
+    assert (health.fault, health.stored, health.waiting) == (None, 0, 0)
+    assert health.accepted == health.delivered + sum(health.dropped.values())
     writer.close(1.0)
