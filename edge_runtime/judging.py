@@ -13,7 +13,7 @@ from edge_runtime.stream.input_guard import GuardRule, InputGuard
 from edge_runtime.stream.judge import Judge, Rules
 from edge_runtime.stream.quality import QualityRule
 from edge_runtime.stream.report import ReportRule
-from edge_runtime.stream.rules import TimeRule
+from edge_runtime.stream.rules import TimeRule, WindowRule
 from edge_runtime.window_options import rule_of
 
 T = TypeVar("T")
@@ -29,15 +29,14 @@ def guard_of(config: PipelineConfig) -> InputGuard:
     source, quality = config.source, config.quality
     names = source.fields or (source.array or "reading",)
     rule = rule_of(config.window, len(source.fields) or source.length or 0)
-    timed = isinstance(rule, TimeRule)
     return InputGuard(
         GuardRule(
             names=names,
             is_array=not source.fields,
             limits=_by_name(quality.limits, names),
             stuck_after=_by_name(quality.stuck_after, names),
-            window=1 if timed else rule.size,
-            reach=max(rule.max_gap, 0.5 / rule.rate) if timed else 0.0,
+            window=rule.size if isinstance(rule, WindowRule) else 1,
+            reach=max(rule.max_gap, 0.5 / rule.rate) if isinstance(rule, TimeRule) else 0.0,
         )
     )
 

@@ -40,4 +40,4 @@ def test_a_subscriber_sees_changes_faults_and_silence(
     health = watcher.health["pipelines"]["sum"]
     assert health["readings"] == 4
     assert health["unchanged"] == 2
-    assert health["input_faults"] == {"b outside_limits": 1}
+    assert health["faults"] == {"b outside_limits": 1}
