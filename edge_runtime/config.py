@@ -150,7 +150,7 @@ def _share_meaning(key: Key, pipeline: PipelineConfig) -> list[Problem]:
     """Return what keeps a pipeline from sharing: the broker gives a group's readings to its members in turn."""
     window, quality = pipeline.window, pipeline.quality
     remembering = {
-        "window": (window.size, window.hop) != (1, 1),
+        "window": (window.size, window.hop, window.duration) != (1, 1, None),
         "alarm": pipeline.alarm != AlarmConfig(),
         "report": pipeline.report != ReportConfig(),
         "quality.stuck_after": quality.stuck_after is not None,
