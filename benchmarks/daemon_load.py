@@ -9,6 +9,7 @@ import argparse
 import datetime
 import json
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -101,4 +102,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # end the programs under test as well
     sys.exit(main())

@@ -10,6 +10,7 @@ import msgspec
 from edge_runtime.config_options import BrokerConfig, Config, PipelineConfig, Source, Topics
 from edge_runtime.config_problems import ConfigError, Key, Problem, line_of, problems_in
 from edge_runtime.decision_checks import decision_problems
+from edge_runtime.decision_options import AlarmConfig, ReportConfig
 from edge_runtime.delivery_options import delivery_problems
 from edge_runtime.errors import BadInput
 from edge_runtime.messaging.broker import Broker
@@ -147,10 +148,20 @@ def _loops(config: Config) -> list[Problem]:
 
 def _share_meaning(key: Key, pipeline: PipelineConfig) -> list[Problem]:
     """Return what keeps a pipeline from sharing: the broker gives a group's readings to its members in turn."""
-    if pipeline.source.share is None or pipeline.window.size == 1:
+    window, quality = pipeline.window, pipeline.quality
+    remembering = {
+        "window": (window.size, window.hop, window.duration) != (1, 1, None),
+        "alarm": pipeline.alarm != AlarmConfig(),
+        "report": pipeline.report != ReportConfig(),
+        "quality.stuck_after": quality.stuck_after is not None,
+        "quality.stale_after": quality.stale_after is not None,
+    }
+    used = [name for name, does in remembering.items() if does]
+    if pipeline.source.share is None or not used:
         return []
-    message = f"pipeline {pipeline.name} would see holes: a shared subscription spreads one asset's readings"
-    fix = "windows of size 1, or no share and another part of the topics for each daemon: docs/scaling.md"
+    message = f"pipeline {pipeline.name}: a shared subscription spreads one asset's readings, and {', '.join(used)}"
+    message += " would see a series with holes"
+    fix = "leave those at their defaults, or give each daemon a part of the topics in place of share: docs/scaling.md"
     return [Problem("E-CONFIG-VALUE", key, message, fix)]
 
 

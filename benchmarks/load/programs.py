@@ -18,6 +18,7 @@ Starter = Callable[[Place], Process]
 
 _HERE = Path(__file__).parent
 _PATIENCE = 30.0
+_DELIVERY = {0: "best_effort", 1: "broker"}  # by QoS: what a load is named for
 
 
 def start_naive(place: Place) -> Process:
@@ -69,6 +70,9 @@ topic = "{place.topic_in}"
 fields = [{fields}]
 qos = {scenario.qos}
 {share}
+
+[pipeline.delivery]
+mode = "{_DELIVERY[scenario.qos]}"
 
 [pipeline.window]
 size = {scenario.window}
