@@ -31,6 +31,7 @@ _DURATION_LIMITS = {
     ("broker", "keepalive"): ("1s", "18h"),  # MQTT counts it in whole seconds, 16 bits
     ("broker", "reconnect_max"): ("1s", "24h"),
     ("health", "interval"): ("100ms", "24h"),
+    ("health", "silence"): ("1s", "8760h"),
 }
 
 

@@ -11,21 +11,29 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal
 
 from edge_runtime.assemble import Assembled, Loaded, assemble
-from edge_runtime.config import load_config
 from edge_runtime.config_options import Config, seconds
+from edge_runtime.credentials import secret_file
 from edge_runtime.errors import BadInput, EnvironmentFault
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.connection import Connection, Session, Will
-from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Status, encode, rfc3339
+from edge_runtime.messaging.json_payload import Status, encode, rfc3339
+from edge_runtime.messaging.link_health import LinkHealth
 from edge_runtime.messaging.topics import fill
 from edge_runtime.monitoring.health import DaemonHealth
+from edge_runtime.monitoring.last_error import ErrorNotes
+from edge_runtime.monitoring.pulse import Pulses
+from edge_runtime.monitoring.reporter import HealthReporter, Run, Seen, summary
+from edge_runtime.monitoring.status_socket import StatusSocket
+from edge_runtime.monitoring.systemd import Notifier, Watchdog
 from edge_runtime.package.serving import ServedModel
 from edge_runtime.sources.mqtt import Intake
+from edge_runtime.state_folder import StateFolder, socket_file
 from edge_runtime.window_store import WindowStore
 from edge_runtime.worker import Surroundings, Worker
 
@@ -33,6 +41,8 @@ log = logging.getLogger(__name__)
 
 _FINISH_SECONDS = 5.0  # how long a clean stop waits for queued readings, and then for acknowledgements
 _FIRST_RETRY_SECONDS = 1.0
+_HUNG_SECONDS = 30.0  # without systemd's own limit
+_ATTEMPT_SECONDS = 30.0  # longer than an attempt to connect takes
 
 
 class Daemon:
@@ -40,13 +50,15 @@ class Daemon:
 
     Args:
         path: The configuration file.
+        config: What it says.
+        state: Its state folder, held.
 
     Raises:
-        EdgeoptError: The configuration, a package or the broker's settings cannot be used; nothing was started.
+        EdgeoptError: A package or the broker's settings cannot be used; nothing was started.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._config = load_config(path)
+    def __init__(self, path: Path, config: Config, state: StateFolder) -> None:
+        self._config, self._state_folder = config, state
         self._boot = uuid.uuid4().hex[:12]
         self._began = time.monotonic()
         self._since = rfc3339(time.time())
@@ -54,13 +66,18 @@ class Daemon:
         self._failure: Exception | None = None
         self._connects = 0
         self._state: Literal["online", "stopped"] = "online"
+        self._notifier = Notifier()
+        self._watchdog = Watchdog(self._notifier)
+        self._pulses = Pulses(self._notifier.watchdog_seconds or _HUNG_SECONDS)
+        self._reporter = self._make_reporter()
         loaded: Loaded = {}
-        state = path.parent / self._config.state.folder
-        self._assembled = [assemble(pipeline, path.parent, loaded, state) for pipeline in self._config.pipeline]
-        self._store = WindowStore(state / f"{path.stem}.windows")
+        self._notifier.say(STATUS="loading models and trying their golden samples")
+        self._assembled = [assemble(pipeline, path.parent, loaded, state.folder) for pipeline in config.pipeline]
+        self._store = WindowStore(state.folder / f"{path.stem}.windows")
         self._intake = Intake()
         self._connection = self._make_connection(path.parent)
         self._workers = {one.config.name: self._make_worker(one) for one in self._assembled}
+        self._status = StatusSocket(socket_file(state.folder, path.stem), self._answer_status, self._supervise)
 
     def stop(self) -> None:
         """Ask for a clean stop; `run` returns soon after. Safe to call from a signal handler."""
@@ -73,6 +90,18 @@ class Daemon:
             EnvironmentFault: The broker cannot be reached at start and `broker.startup` is "error"; or
                 E-DAEMON-WORKER, a thread met an error nobody foresaw.
         """
+        try:
+            self._serve()
+        finally:
+            self._status.close()
+        if self._failure is not None:
+            raise EnvironmentFault(
+                "E-DAEMON-WORKER",
+                f"stopped by an unforeseen error: {type(self._failure).__name__}: {self._failure}",
+                "run with --debug and report what it shows",
+            ) from self._failure
+
+    def _serve(self) -> None:
         self._store.restore({one.config.name: one.pipeline.windows for one in self._assembled})
         for assembled in self._assembled:
             _log_choice(assembled.config.name, assembled.served)
@@ -80,17 +109,56 @@ class Daemon:
         self._intake.open(takers, self._connection.acknowledge)
         for worker in self._workers.values():
             worker.start()
+        self._status.open()
         if self._connect():
             self._store.forget()
-            while not self._stopped_within(seconds(self._config.health.interval)):
-                self._publish_health()
+            self._notifier.say(READY=1)
+            self._keep_house()
+            self._notifier.say(STOPPING=1, STATUS="finishing what was taken in")
             self._shut_down()
-        if self._failure is not None:
-            raise EnvironmentFault(
-                "E-DAEMON-WORKER",
-                f"stopped by an unforeseen error: {type(self._failure).__name__}: {self._failure}",
-                "run with --debug and report what it shows",
-            ) from self._failure
+
+    def _keep_house(self) -> None:
+        """Publish health and feed the watchdog until the stop."""
+        interval = seconds(self._config.health.interval)
+        tick = min(interval, (self._notifier.watchdog_seconds or interval) / 3)
+        due = time.monotonic()
+        while True:
+            health = self._reporter.report()
+            self._watchdog.feed(health.hung, summary(health))
+            if time.monotonic() >= due:
+                self._publish_health(health)
+                due += interval
+            if self._stopped_within(tick):
+                return
+
+    def _make_reporter(self) -> HealthReporter:
+        errors = ErrorNotes()
+        logging.getLogger(__package__).addHandler(errors)
+        run = Run(
+            boot=self._boot,
+            began=self._began,
+            version=metadata.version("edgeopt"),
+            interval_s=seconds(self._config.health.interval),
+            silence_s=seconds(self._config.health.silence),
+            unclean_starts=self._state_folder.unclean_starts,
+        )
+        return HealthReporter(run, self._see, self._pulses, errors)
+
+    def _see(self, now: float) -> Seen:
+        return Seen(
+            link=LinkHealth(connected=self._connection.connected, connects=self._connects),
+            pipelines={name: worker.health(now) for name, worker in self._workers.items()},
+            unacknowledged=self._connection.unacknowledged(),
+            duplicates=self._intake.duplicates,
+            retained=self._intake.retained,
+            unclaimed=self._intake.unclaimed,
+            refused_subscriptions=self._connection.refused_subscriptions,
+            state_files_damaged=self._store.damaged,
+            fallbacks=sum(one.served.fallback is not None for one in self._assembled),
+        )
+
+    def _answer_status(self) -> bytes:
+        return encode(self._reporter.report())
 
     def _make_connection(self, folder: Path) -> Connection:
         config = self._config
@@ -118,6 +186,7 @@ class Daemon:
             topic_of=partial(self._prediction_topic, assembled.config.name),
             boot=self._boot,
             supervise=self._supervise,
+            pulse=self._pulses.add(f"pipeline {assembled.config.name}"),
         )
         return Worker(assembled, around)
 
@@ -132,6 +201,8 @@ class Daemon:
                 if self._config.broker.startup == "error":
                     raise
                 log.warning("%s; next try in %.0f s", error, pause)
+                self._notifier.extend_start(pause + _ATTEMPT_SECONDS)
+                self._notifier.say(STATUS=f"waiting for the broker: {error.message}")
             if self._stopped_within(pause):
                 return False
             pause = min(2 * pause, seconds(self._config.broker.reconnect_max))
@@ -149,30 +220,13 @@ class Daemon:
         self._connects += 1
         log.info("connected to the broker, %s", "first time" if self._connects == 1 else f"time {self._connects}")
         self._publish_status()
-        self._publish_health()
+        self._publish_health(self._reporter.report())
 
     def _publish_status(self) -> None:
         status = Status(self._state, self._boot, rfc3339(time.time()))
         self._connection.publish_state(self._topic("status"), encode(status))
 
-    def _publish_health(self) -> None:
-        now = time.monotonic()
-        health = DaemonHealth(
-            v=SCHEMA_VERSION,
-            ts=rfc3339(time.time()),
-            boot=self._boot,
-            uptime_s=round(now - self._began, 3),
-            interval_s=seconds(self._config.health.interval),
-            connects=self._connects,
-            unacknowledged=self._connection.unacknowledged(),
-            duplicates=self._intake.duplicates,
-            retained=self._intake.retained,
-            unclaimed=self._intake.unclaimed,
-            refused_subscriptions=self._connection.refused_subscriptions,
-            state_files_damaged=self._store.damaged,
-            fallbacks=sum(one.served.fallback is not None for one in self._assembled),
-            pipelines={name: worker.health(now) for name, worker in self._workers.items()},
-        )
+    def _publish_health(self, health: DaemonHealth) -> None:
         self._connection.publish_state(self._topic("health"), encode(health))
 
     def _shut_down(self) -> None:
@@ -186,7 +240,9 @@ class Daemon:
         settled = [one for one in self._assembled if not self._workers[one.config.name].is_running]
         self._store.save({one.config.name: one.pipeline.windows for one in settled})
         self._connection.flush(_FINISH_SECONDS)
-        self._publish_health()
+        last = self._reporter.report()
+        self._publish_health(last)
+        self._state_folder.last_words = encode(last)
         self._state = "stopped"  # also what a reconnect says from here on
         self._publish_status()
         if not self._connection.flush(_FINISH_SECONDS):
@@ -237,7 +293,7 @@ def broker_of(config: Config, folder: Path) -> Broker:
     broker, password = config.broker, None
     if broker.password_file is not None:
         try:
-            password = (folder / broker.password_file).read_text(encoding="utf-8").strip()
+            password = secret_file(folder / broker.password_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             fix = "write the password alone into that file, readable by the daemon's user only (chmod 600)"
             raise BadInput("E-CONFIG-PASSWORD-FILE", f"cannot read {broker.password_file}: {error}", fix) from error

@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from edge_runtime.assemble import Assembled
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.postprocess import Outcome
 from edge_runtime.messaging.connection import Message
 from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Prediction, encode, rfc3339
 from edge_runtime.monitoring.health import PipelineCounters, PipelineHealth
+from edge_runtime.monitoring.pulse import Pulse
 from edge_runtime.sources.reading_queue import ReadingQueue
 from edge_runtime.stream.pipeline import Due
 
@@ -29,6 +32,7 @@ class Surroundings:
         topic_of: Stream name -> topic of its predictions.
         boot: Identifier of this run of the daemon.
         supervise: Runs the worker's loop and sees to errors nobody foresaw.
+        pulse: The thread's sign of life.
     """
 
     publish: Callable[[str, bytes], bool]
@@ -36,6 +40,7 @@ class Surroundings:
     topic_of: Callable[[str], str]
     boot: str
     supervise: Callable[[Callable[[], None]], None]
+    pulse: Pulse
 
 
 class Worker:
@@ -74,8 +79,7 @@ class Worker:
     def health(self, now: float) -> PipelineHealth:
         """Return the pipeline's part of the health message; `now` is monotonic seconds."""
         counters, served = self._counters, self._assembled.served
-        median, high = counters.inference.percentiles() or (None, None)
-        return PipelineHealth(
+        health = PipelineHealth(
             model=served.manifest.name,
             model_version=served.manifest.version,
             variant=served.variant.name,
@@ -93,14 +97,15 @@ class Worker:
             queue_depth=len(self.queue),
             reading_age_s=_age(now, counters.last_reading),
             prediction_age_s=_age(now, counters.last_prediction),
-            inference_ms_p50=median,
-            inference_ms_p99=high,
         )
+        return replace(health, **counters.latencies())
 
     def _work(self) -> None:
         while (message := self.queue.take()) is not None:
+            self._around.pulse.moved()
             self._serve(message)
             self._around.done(message)
+            self._around.pulse.rests()
 
     def _dropped(self, message: Message) -> None:
         self._counters.count_dropped("queue_full")
