@@ -11,6 +11,7 @@ from edge_runtime.inference.postprocess import Decision
 from edge_runtime.package.choice import Selection
 from edge_runtime.package.manifest import Provider
 from edge_runtime.sources.reading_queue import Policy
+from edge_runtime.stream.decode import Format
 from edge_runtime.stream.pipeline import Layout
 from edge_runtime.stream.window import Padding
 
@@ -51,6 +52,8 @@ class BrokerConfig(Struct, frozen=True):
     keepalive: Duration = "30s"
     reconnect_max: Duration = "60s"
     startup: Literal["error", "retry"] = "error"
+    protocol: Literal["3.1.1", "5", "auto"] = "3.1.1"
+    session_expiry: Duration = "1h"
 
 
 class Topics(Struct, frozen=True):
@@ -82,7 +85,9 @@ class Source(Struct, frozen=True):
     array: str | None = None
     length: Count | None = None
     time_field: str | None = None
+    format: Format = "json"
     qos: Literal[0, 1] = 1
+    share: Name | None = None
     max_payload: Size = "1MiB"
     max_streams: Count = 1000
 
@@ -101,6 +106,13 @@ class Queue(Struct, frozen=True):
 
     size: Count = 1000
     policy: Policy | None = None
+
+
+class Batch(Struct, frozen=True):
+    """How many readings that wait are worked on together, and for how long the first of them waits for more."""
+
+    max: Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")] = 32
+    linger: Duration = "0ms"
 
 
 class ModelConfig(Struct, frozen=True):
@@ -123,6 +135,7 @@ class PipelineConfig(Struct, frozen=True):
     decision: Decision | None = None
     output: str | None = None
     queue: Queue = Queue()
+    batch: Batch = Batch()
     model: ModelConfig = ModelConfig()
 
 

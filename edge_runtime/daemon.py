@@ -23,14 +23,11 @@ from edge_runtime.errors import BadInput, EnvironmentFault
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.connection import Connection, Session, Will
 from edge_runtime.messaging.json_payload import Status, encode, rfc3339
-from edge_runtime.messaging.link_health import LinkHealth
+from edge_runtime.messaging.outbox.memory import MemoryOutbox
 from edge_runtime.messaging.topics import fill
+from edge_runtime.monitoring.caretaker import Caretaker
 from edge_runtime.monitoring.health import DaemonHealth
-from edge_runtime.monitoring.last_error import ErrorNotes
-from edge_runtime.monitoring.pulse import Pulses
-from edge_runtime.monitoring.reporter import HealthReporter, Run, Seen, summary
-from edge_runtime.monitoring.status_socket import StatusSocket
-from edge_runtime.monitoring.systemd import Notifier, Watchdog
+from edge_runtime.monitoring.reporter import Run, Seen
 from edge_runtime.package.serving import ServedModel
 from edge_runtime.sources.mqtt import Intake
 from edge_runtime.state_folder import StateFolder, socket_file
@@ -41,8 +38,6 @@ log = logging.getLogger(__name__)
 
 _FINISH_SECONDS = 5.0  # how long a clean stop waits for queued readings, and then for acknowledgements
 _FIRST_RETRY_SECONDS = 1.0
-_HUNG_SECONDS = 30.0  # without systemd's own limit
-_ATTEMPT_SECONDS = 30.0  # longer than an attempt to connect takes
 
 
 class Daemon:
@@ -66,18 +61,16 @@ class Daemon:
         self._failure: Exception | None = None
         self._connects = 0
         self._state: Literal["online", "stopped"] = "online"
-        self._notifier = Notifier()
-        self._watchdog = Watchdog(self._notifier)
-        self._pulses = Pulses(self._notifier.watchdog_seconds or _HUNG_SECONDS)
-        self._reporter = self._make_reporter()
+        self._caretaker = self._make_caretaker(socket_file(state.folder, path.stem))
+        self._caretaker.begins()
         loaded: Loaded = {}
-        self._notifier.say(STATUS="loading models and trying their golden samples")
         self._assembled = [assemble(pipeline, path.parent, loaded, state.folder) for pipeline in config.pipeline]
         self._store = WindowStore(state.folder / f"{path.stem}.windows")
         self._intake = Intake()
+        self._outboxes = {one.config.name: MemoryOutbox(self._wake) for one in self._assembled}
         self._connection = self._make_connection(path.parent)
         self._workers = {one.config.name: self._make_worker(one) for one in self._assembled}
-        self._status = StatusSocket(socket_file(state.folder, path.stem), self._answer_status, self._supervise)
+        self._caretaker.pulses.watch("network", self._network_turns)
 
     def stop(self) -> None:
         """Ask for a clean stop; `run` returns soon after. Safe to call from a signal handler."""
@@ -93,7 +86,7 @@ class Daemon:
         try:
             self._serve()
         finally:
-            self._status.close()
+            self._caretaker.ends()
         if self._failure is not None:
             raise EnvironmentFault(
                 "E-DAEMON-WORKER",
@@ -109,44 +102,40 @@ class Daemon:
         self._intake.open(takers, self._connection.acknowledge)
         for worker in self._workers.values():
             worker.start()
-        self._status.open()
+        self._caretaker.opens()
         if self._connect():
             self._store.forget()
-            self._notifier.say(READY=1)
+            self._caretaker.is_ready()
             self._keep_house()
-            self._notifier.say(STOPPING=1, STATUS="finishing what was taken in")
+            self._caretaker.stops()
             self._shut_down()
 
     def _keep_house(self) -> None:
         """Publish health and feed the watchdog until the stop."""
-        interval = seconds(self._config.health.interval)
-        tick = min(interval, (self._notifier.watchdog_seconds or interval) / 3)
-        due = time.monotonic()
+        due = 0.0
         while True:
-            health = self._reporter.report()
-            self._watchdog.feed(health.hung, summary(health))
-            if time.monotonic() >= due:
+            health = self._caretaker.feed()
+            if health.uptime_s >= due:
                 self._publish_health(health)
-                due += interval
-            if self._stopped_within(tick):
+                due = health.uptime_s + health.interval_s
+            if self._stopped_within(self._caretaker.tick_seconds):
                 return
 
-    def _make_reporter(self) -> HealthReporter:
-        errors = ErrorNotes()
-        logging.getLogger(__package__).addHandler(errors)
+    def _make_caretaker(self, socket: Path) -> Caretaker:
+        health = self._config.health
         run = Run(
             boot=self._boot,
             began=self._began,
             version=metadata.version("edgeopt"),
-            interval_s=seconds(self._config.health.interval),
-            silence_s=seconds(self._config.health.silence),
+            interval_s=seconds(health.interval),
+            silence_s=seconds(health.silence),
             unclean_starts=self._state_folder.unclean_starts,
         )
-        return HealthReporter(run, self._see, self._pulses, errors)
+        return Caretaker(run, self._see, socket, self._supervise)
 
     def _see(self, now: float) -> Seen:
         return Seen(
-            link=LinkHealth(connected=self._connection.connected, connects=self._connects),
+            link=self._connection.health(),
             pipelines={name: worker.health(now) for name, worker in self._workers.items()},
             unacknowledged=self._connection.unacknowledged(),
             duplicates=self._intake.duplicates,
@@ -157,36 +146,46 @@ class Daemon:
             fallbacks=sum(one.served.fallback is not None for one in self._assembled),
         )
 
-    def _answer_status(self) -> bytes:
-        return encode(self._reporter.report())
+    def _network_turns(self) -> int | None:
+        """Let the network thread turn, and return how often it has; without a connection it may wait for one."""
+        self._connection.wake()
+        return self._connection.turns if self._connection.connected else None
 
     def _make_connection(self, folder: Path) -> Connection:
         config = self._config
         wanted: dict[str, int] = {}
         for one in self._assembled:
-            wanted[one.topic.filter] = max(wanted.get(one.topic.filter, 0), one.config.source.qos)
+            asked = one.topic.subscription
+            wanted[asked] = max(wanted.get(asked, 0), one.config.source.qos)
         session = Session(
             client_id=client_id(config),
             clean=False,  # the broker keeps readings while the daemon is away
             will=Will(self._topic("status"), encode(Status("offline", self._boot, self._since))),
             subscriptions=tuple(wanted.items()),
             reconnect_max_seconds=round(seconds(config.broker.reconnect_max)),
+            protocol=config.broker.protocol,
+            expiry_seconds=round(seconds(config.broker.session_expiry)),
         )
         return Connection(
             broker_of(config, folder),
             session,
-            on_message=lambda message: self._supervise(partial(self._intake.receive, message)),
+            on_messages=lambda messages: self._supervise(partial(self._intake.receive, messages)),
             on_connected=lambda: self._supervise(self._announce),
+            supplies=tuple(self._outboxes.values()),
         )
+
+    def _wake(self) -> None:
+        self._connection.wake()  # made after the outboxes, which it takes from
 
     def _make_worker(self, assembled: Assembled) -> Worker:
         around = Surroundings(
-            publish=self._connection.publish,
+            outbox=self._outboxes[assembled.config.name],
             done=self._intake.done,
+            room=self._connection.wake,
             topic_of=partial(self._prediction_topic, assembled.config.name),
             boot=self._boot,
             supervise=self._supervise,
-            pulse=self._pulses.add(f"pipeline {assembled.config.name}"),
+            pulse=self._caretaker.pulses.add(f"pipeline {assembled.config.name}"),
         )
         return Worker(assembled, around)
 
@@ -201,8 +200,7 @@ class Daemon:
                 if self._config.broker.startup == "error":
                     raise
                 log.warning("%s; next try in %.0f s", error, pause)
-                self._notifier.extend_start(pause + _ATTEMPT_SECONDS)
-                self._notifier.say(STATUS=f"waiting for the broker: {error.message}")
+                self._caretaker.waits(error.message, pause)
             if self._stopped_within(pause):
                 return False
             pause = min(2 * pause, seconds(self._config.broker.reconnect_max))
@@ -220,7 +218,7 @@ class Daemon:
         self._connects += 1
         log.info("connected to the broker, %s", "first time" if self._connects == 1 else f"time {self._connects}")
         self._publish_status()
-        self._publish_health(self._reporter.report())
+        self._publish_health(self._caretaker.report())
 
     def _publish_status(self) -> None:
         status = Status(self._state, self._boot, rfc3339(time.time()))
@@ -240,7 +238,7 @@ class Daemon:
         settled = [one for one in self._assembled if not self._workers[one.config.name].is_running]
         self._store.save({one.config.name: one.pipeline.windows for one in settled})
         self._connection.flush(_FINISH_SECONDS)
-        last = self._reporter.report()
+        last = self._caretaker.report()
         self._publish_health(last)
         self._state_folder.last_words = encode(last)
         self._state = "stopped"  # also what a reconnect says from here on

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -36,13 +38,13 @@ class PipelineHealth(msgspec.Struct, frozen=True):
         queue_depth: Readings waiting for inference.
         reading_age_s: Seconds since the last usable reading, null before the first.
         prediction_age_s: Seconds since the last prediction, null before the first.
-        inference_ms_p50: Median inference latency of the last 1024 predictions, milliseconds, null before the first.
+        inference_ms_p50: Median inference latency of the last 1024 batches, milliseconds, null before the first.
         inference_ms_p99: 99th percentile of the same.
-        queue_ms_p50: The same for the wait in the queue.
+        queue_ms_p50: The same for the wait in the queue, of the reading of a batch that has waited longest.
         queue_ms_p99: 99th percentile of it.
-        decode_ms_p50: The same for decoding a reading.
+        decode_ms_p50: The same for decoding a batch and putting it into windows.
         decode_ms_p99: 99th percentile of it.
-        delivery_ms_p50: The same from the outbox to settled.
+        delivery_ms_p50: The same from the outbox until a batch is safe as its delivery promises.
         delivery_ms_p99: 99th percentile of it.
         queue_oldest_age_s: Age of the reading that has waited longest, null where none waits or that is not known.
         readings_per_s: Usable readings a second over the last minute, null in the first second.
@@ -158,13 +160,22 @@ class PipelineCounters:
         self.inference = RecentLatency()
         self.delivery = RecentLatency()
 
-    def count_rejected(self, reason: str) -> None:
-        """Count a reading that could not be used."""
-        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+    def count_readings(self, used: int, rejected: Mapping[str, int]) -> None:
+        """Count readings that were used, and by reason those that could not be."""
+        if used:
+            self.readings += used
+            self.last_reading = time.monotonic()
+        for reason, count in rejected.items():
+            self.rejected[reason] = self.rejected.get(reason, 0) + count
 
-    def count_dropped(self, reason: str) -> None:
-        """Count a reading or prediction that was lost."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    def count_predictions(self, count: int) -> None:
+        """Count predictions handed to the outbox."""
+        self.predictions += count
+        self.last_prediction = time.monotonic()
+
+    def count_dropped(self, reason: str, count: int = 1) -> None:
+        """Count readings or predictions that were lost."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     def latencies(self) -> dict[str, float | None]:
         """Return the percentiles of every stage under their names in `PipelineHealth`."""

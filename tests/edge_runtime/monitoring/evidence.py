@@ -39,6 +39,27 @@ def pipeline(**changes: Any) -> PipelineHealth:
     return replace(well, **changes)
 
 
+def link(**changes: Any) -> LinkHealth:
+    """Return a link that has never been lost."""
+    well = LinkHealth(
+        connected=True,
+        wire="split",
+        wire_fault=None,
+        protocol="3.1.1",
+        connects=1,
+        disconnects=0,
+        last_reason=None,
+        refused=None,
+        in_flight=0,
+        repeated=0,
+        unsent=0,
+        rejected={},
+        faults={},
+        duplicate_client=False,
+    )
+    return replace(well, **changes)
+
+
 def daemon(**changes: Any) -> DaemonHealth:
     """Return a daemon that is well."""
     well = DaemonHealth(
@@ -63,7 +84,7 @@ def daemon(**changes: Any) -> DaemonHealth:
         hung=(),
         errors=0,
         last_error=None,
-        link=LinkHealth(connected=True, connects=1),
+        link=link(),
         machine=MachineHealth("a board", clock_synchronised=True),
         pipelines={"bearing": pipeline()},
     )

@@ -7,7 +7,6 @@ from typing import Any
 import evidence
 import pytest
 
-from edge_runtime.messaging.link_health import LinkHealth
 from edge_runtime.messaging.outbox.contract import OutboxHealth
 from edge_runtime.monitoring.assess import assess
 from edge_runtime.monitoring.health import DaemonHealth
@@ -29,7 +28,7 @@ def test_nothing_wrong_is_ok() -> None:
     ("health", "words"),
     [
         (evidence.daemon(hung=("pipeline bearing",)), "pipeline bearing hangs"),
-        (evidence.daemon(link=LinkHealth(connected=False, last_reason="keep-alive")), "(keep-alive)"),
+        (evidence.daemon(link=evidence.link(connected=False, last_reason="keep-alive")), "(keep-alive)"),
         (evidence.daemon(refused_subscriptions=("plant/#",)), "read plant/#"),
     ],
     ids=["hung", "no broker", "subscription refused"],
@@ -46,7 +45,7 @@ def test_what_stops_the_work_is_failing(health: DaemonHealth, words: str) -> Non
 @pytest.mark.parametrize(
     ("health", "words"),
     [
-        (evidence.daemon(link=LinkHealth(connected=True, duplicate_client=True)), "client id"),
+        (evidence.daemon(link=evidence.link(connected=True, duplicate_client=True)), "client id"),
         (evidence.daemon(unclean_starts=3), "3 runs"),
         (evidence.daemon(machine=MachineHealth("a board", clock_synchronised=False)), "clock"),
         (evidence.daemon(machine=MachineHealth("a board", throttling=("under-voltage",))), "under-voltage"),
@@ -70,7 +69,7 @@ def test_a_loss_or_a_risk_is_degraded(health: DaemonHealth, words: str) -> None:
 def test_the_worst_comes_first_and_nothing_is_left_out() -> None:
     """A failure and two warnings are three reasons, in that order."""
     pipelines = {"bearing": evidence.pipeline(reading_age_s=400.0)}
-    state, reasons = assess(evidence.daemon(link=LinkHealth(connected=False), unclean_starts=4, pipelines=pipelines))
+    state, reasons = assess(evidence.daemon(link=evidence.link(connected=False), unclean_starts=4, pipelines=pipelines))
     assert state == "failing"
     assert [words.split()[0] for words in reasons] == ["no", "4", "bearing:"]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import evidence
 
-from edge_runtime.messaging.link_health import LinkHealth
 from edge_runtime.messaging.outbox.contract import OutboxHealth
 from edge_runtime.monitoring.health import PipelineCounters
 from edge_runtime.monitoring.last_error import ErrorNotes
@@ -25,7 +24,7 @@ def test_rates_and_losses_are_worked_out() -> None:
     """The first report looks back to the start; a second one at once sees the same."""
     lost = OutboxHealth(dropped={"outbox_full": 4})
     one = evidence.pipeline(readings=900, predictions=90, dropped={"queue_full": 3}, outbox=lost)
-    reports = reporter(Seen(LinkHealth(connected=True), {"bearing": one}))
+    reports = reporter(Seen(evidence.link(), {"bearing": one}))
     for health in (reports.report(), reports.report()):
         found = health.pipelines["bearing"]
         assert (round(found.readings_per_s or 0), round(found.predictions_per_s or 0)) == (10, 1)
