@@ -30,6 +30,20 @@ OrtEngine.run = hang
 main()
 """
 
+# A daemon whose network thread never comes back from the same number.
+DEAF = """
+import threading
+from edge_runtime.cli.main import main
+from edge_runtime.sources.mqtt import Intake
+receive = Intake.receive
+def hang(self, messages):
+    if any(b"666" in message.payload for message in messages):
+        threading.Event().wait()
+    return receive(self, messages)
+Intake.receive = hang
+main()
+"""
+
 
 def shape(value: Any) -> Any:
     """Return the keys of an object, and of those in it."""
@@ -152,6 +166,21 @@ def test_a_model_that_hangs_starves_the_watchdog(
     meals, words = manager.meals(), len(manager.heard)
     manager.wait_for(lambda: len(manager.heard) > words + 5)
     assert manager.meals() == meals
+    daemon.kill()
+
+
+def test_a_network_thread_that_hangs_starves_the_watchdog(
+    broker: Broker, watcher: Watcher, sensors: Sensors, site: Site, manager: Manager
+) -> None:
+    """It can publish nothing any more, but the socket still answers and tells which thread it is."""
+    config = site.configure(broker.port)
+    watched = {**manager.environment, "WATCHDOG_USEC": "1000000"}
+    daemon = site.start(config, watched, [sys.executable, "-c", DEAF])
+    watcher.wait_for_state("online")
+    manager.wait_for(lambda: manager.meals() > 2)
+    sensors.send_numbers("sensors/pump/reading", a=666, b=0)
+    manager.wait_for(lambda: "network hangs" in manager.heard[-1]["STATUS"])
+    assert json.loads(run_verb("status", config, "--json").stdout)["hung"] == ["network"]
     daemon.kill()
 
 
