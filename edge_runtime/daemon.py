@@ -34,6 +34,7 @@ from edge_runtime.option_types import seconds
 from edge_runtime.package.serving import ServedModel
 from edge_runtime.sources.mqtt import Intake
 from edge_runtime.state_folder import StateFolder, socket_file
+from edge_runtime.window_saver import WindowSaver
 from edge_runtime.window_store import WindowStore
 from edge_runtime.worker import Surroundings, Worker
 
@@ -71,6 +72,8 @@ class Daemon:
         loaded: Loaded = {}
         self._assembled = [assemble(pipeline, path.parent, loaded, state.folder) for pipeline in config.pipeline]
         self._store = WindowStore(state.folder / f"{path.stem}.windows")
+        names = [pipeline.name for pipeline in config.pipeline]
+        self._saver = WindowSaver(self._store, seconds(config.state.save_every), names, self._supervise)
         self._intake = Intake()
         self._outboxes = Outboxes(self._config, state.folder, self._boot, wake=self._wake, on_gap=self._publish_gaps)
         self._connection = self._make_connection(path.parent)
@@ -100,7 +103,7 @@ class Daemon:
             ) from self._failure
 
     def _serve(self) -> None:
-        self._store.restore({one.config.name: one.pipeline.windows for one in self._assembled})
+        self._store.restore({one.config.name: one.pipeline.gatherer.windows for one in self._assembled})
         for assembled in self._assembled:
             _log_choice(assembled.config.name, assembled.served)
         takers = [(one.topic, self._workers[one.config.name].queue) for one in self._assembled]
@@ -110,7 +113,8 @@ class Daemon:
             worker.start()
         self._caretaker.opens()
         if self._connect():
-            self._store.forget()
+            self._store.begin()
+            self._saver.start()
             self._caretaker.is_ready()
             self._keep_house()
             self._caretaker.stops()
@@ -206,6 +210,7 @@ class Daemon:
             room=self._connection.wake,
             topic_of=partial(self._prediction_topic, assembled.config.name),
             boot=self._boot,
+            between=self._saver.offer,
             supervise=self._supervise,
             pulse=self._caretaker.pulses.add(f"pipeline {assembled.config.name}"),
         )
@@ -260,7 +265,8 @@ class Daemon:
                 log.error("%s had no time for %d readings; those of QoS 1 stay with the broker", name, left)
         # A worker that hangs in its model may still change its windows.
         settled = [one for one in self._assembled if not self._workers[one.config.name].is_running]
-        self._store.save({one.config.name: one.pipeline.windows for one in settled})
+        self._saver.stop()
+        self._store.save({one.config.name: one.pipeline.gatherer.windows.tails() for one in settled}, clean=True)
         self._deliver(end)
         last = self._caretaker.report()
         self._publish_health(last)

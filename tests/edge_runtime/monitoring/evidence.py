@@ -27,6 +27,8 @@ def pipeline(**changes: Any) -> PipelineHealth:
         readings=7200,
         predictions=7200,
         rejected={},
+        unchanged=0,
+        faults={},
         dropped={},
         queue_depth=0,
         reading_age_s=0.4,
