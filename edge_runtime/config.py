@@ -37,6 +37,7 @@ _DURATION_LIMITS = {
     ("broker", "reconnect_max"): ("1s", "24h"),
     ("broker", "session_expiry"): ("1s", "8760h"),
     ("health", "interval"): ("100ms", "24h"),
+    ("health", "silence"): ("1s", "8760h"),
     ("state", "save_every"): ("1s", "24h"),
 }
 

@@ -59,9 +59,10 @@ class Topics(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """How often health is published."""
+    """How often health is published, and what counts as silence of the sensors."""
 
     interval: Duration = "10s"
+    silence: Duration = "5min"
 
 
 class State(Struct, frozen=True):

@@ -11,26 +11,30 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal
 
 from edge_runtime.assemble import Assembled, Loaded, assemble
-from edge_runtime.config import load_config
 from edge_runtime.config_options import Config
+from edge_runtime.credentials import secret_file
 from edge_runtime.errors import BadInput, EnvironmentFault
 from edge_runtime.judge_store import JudgeStore
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.connection import Connection, Session, Will
-from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Status, encode, rfc3339
+from edge_runtime.messaging.json_payload import Status, encode, rfc3339
 from edge_runtime.messaging.message import Message
 from edge_runtime.messaging.outbox.build import Outboxes, gap_message
 from edge_runtime.messaging.outbox.row import Gap
 from edge_runtime.messaging.topics import fill
+from edge_runtime.monitoring.caretaker import Caretaker
 from edge_runtime.monitoring.health import DaemonHealth
+from edge_runtime.monitoring.reporter import Run, Seen
 from edge_runtime.option_types import seconds
 from edge_runtime.package.serving import ServedModel
 from edge_runtime.sources.mqtt import Intake
+from edge_runtime.state_folder import StateFolder, socket_file
 from edge_runtime.window_saver import WindowSaver
 from edge_runtime.window_store import WindowStore
 from edge_runtime.worker import Surroundings, Worker
@@ -48,13 +52,15 @@ class Daemon:
 
     Args:
         path: The configuration file.
+        config: What it says.
+        state: Its state folder, held.
 
     Raises:
-        EdgeoptError: The configuration, a package or the broker's settings cannot be used; nothing was started.
+        EdgeoptError: A package or the broker's settings cannot be used; nothing was started.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._config = load_config(path)
+    def __init__(self, path: Path, config: Config, state: StateFolder) -> None:
+        self._config, self._state_folder = config, state
         self._boot = uuid.uuid4().hex[:12]
         self._began = time.monotonic()
         self._since = rfc3339(time.time())
@@ -62,17 +68,19 @@ class Daemon:
         self._failure: Exception | None = None
         self._connects = self._bad_acks = 0
         self._state: Literal["online", "stopped"] = "online"
+        self._caretaker = self._make_caretaker(socket_file(state.folder, path.stem))
+        self._caretaker.begins()
         loaded: Loaded = {}
-        state = path.parent / self._config.state.folder
-        self._assembled = [assemble(pipeline, path.parent, loaded, state) for pipeline in self._config.pipeline]
-        self._store = WindowStore(state / f"{path.stem}.windows")
-        self._judges = JudgeStore(state / f"{path.stem}.judged")
-        names = [pipeline.name for pipeline in self._config.pipeline]
-        self._saver = WindowSaver(self._store, seconds(self._config.state.save_every), names, self._supervise)
+        self._assembled = [assemble(pipeline, path.parent, loaded, state.folder) for pipeline in config.pipeline]
+        self._store = WindowStore(state.folder / f"{path.stem}.windows")
+        self._judges = JudgeStore(state.folder / f"{path.stem}.judged")
+        names = [pipeline.name for pipeline in config.pipeline]
+        self._saver = WindowSaver(self._store, seconds(config.state.save_every), names, self._supervise)
         self._intake = Intake()
-        self._outboxes = Outboxes(self._config, state, self._boot, wake=self._wake, on_gap=self._publish_gaps)
+        self._outboxes = Outboxes(self._config, state.folder, self._boot, wake=self._wake, on_gap=self._publish_gaps)
         self._connection = self._make_connection(path.parent)
         self._workers = {one.config.name: self._make_worker(one) for one in self._assembled}
+        self._caretaker.pulses.watch("network", self._network_turns)
 
     def stop(self) -> None:
         """Ask for a clean stop; `run` returns soon after. Safe to call from a signal handler."""
@@ -85,6 +93,18 @@ class Daemon:
             EnvironmentFault: The broker cannot be reached at start and `broker.startup` is "error"; or
                 E-DAEMON-WORKER, a thread met an error nobody foresaw.
         """
+        try:
+            self._serve()
+        finally:
+            self._caretaker.ends()
+        if self._failure is not None:
+            raise EnvironmentFault(
+                "E-DAEMON-WORKER",
+                f"stopped by an unforeseen error: {type(self._failure).__name__}: {self._failure}",
+                "run with --debug and report what it shows",
+            ) from self._failure
+
+    def _serve(self) -> None:
         self._store.restore({one.config.name: one.pipeline.gatherer.windows for one in self._assembled})
         self._judges.restore(self._assembled, time.monotonic())
         for assembled in self._assembled:
@@ -94,18 +114,55 @@ class Daemon:
         self._outboxes.start()
         for worker in self._workers.values():
             worker.start()
+        self._caretaker.opens()
         if self._connect():
             self._store.begin()
             self._saver.start()
-            while not self._stopped_within(seconds(self._config.health.interval)):
-                self._publish_health()
+            self._caretaker.is_ready()
+            self._keep_house()
+            self._caretaker.stops()
             self._shut_down()
-        if self._failure is not None:
-            raise EnvironmentFault(
-                "E-DAEMON-WORKER",
-                f"stopped by an unforeseen error: {type(self._failure).__name__}: {self._failure}",
-                "run with --debug and report what it shows",
-            ) from self._failure
+
+    def _keep_house(self) -> None:
+        """Publish health and feed the watchdog until the stop."""
+        due = 0.0
+        while True:
+            health = self._caretaker.feed()
+            if health.uptime_s >= due:
+                self._publish_health(health)
+                due = health.uptime_s + health.interval_s
+            if self._stopped_within(self._caretaker.tick_seconds):
+                return
+
+    def _make_caretaker(self, socket: Path) -> Caretaker:
+        health = self._config.health
+        run = Run(
+            boot=self._boot,
+            began=self._began,
+            version=metadata.version("edgeopt"),
+            interval_s=seconds(health.interval),
+            silence_s=seconds(health.silence),
+            unclean_starts=self._state_folder.unclean_starts,
+        )
+        return Caretaker(run, self._see, socket, self._supervise)
+
+    def _see(self, now: float) -> Seen:
+        return Seen(
+            link=self._connection.health(),
+            pipelines={name: worker.health(now) for name, worker in self._workers.items()},
+            unacknowledged=self._connection.unacknowledged(),
+            duplicates=self._intake.duplicates,
+            retained=self._intake.retained,
+            unclaimed=self._intake.unclaimed,
+            refused_subscriptions=self._connection.refused_subscriptions,
+            state_files_damaged=self._store.damaged + self._judges.damaged,
+            fallbacks=sum(one.served.fallback is not None for one in self._assembled),
+        )
+
+    def _network_turns(self) -> int | None:
+        """Let the network thread turn, and return how often it has; without a connection it may wait for one."""
+        self._connection.wake()
+        return self._connection.turns if self._connection.connected else None
 
     def _make_connection(self, folder: Path) -> Connection:
         config = self._config
@@ -159,6 +216,7 @@ class Daemon:
             boot=self._boot,
             between=self._saver.offer,
             supervise=self._supervise,
+            pulse=self._caretaker.pulses.add(f"pipeline {assembled.config.name}"),
         )
         return Worker(assembled, around)
 
@@ -173,6 +231,7 @@ class Daemon:
                 if self._config.broker.startup == "error":
                     raise
                 log.warning("%s; next try in %.0f s", error, pause)
+                self._caretaker.waits(error.message, pause)
             if self._stopped_within(pause):
                 return False
             pause = min(2 * pause, seconds(self._config.broker.reconnect_max))
@@ -190,31 +249,14 @@ class Daemon:
         self._connects += 1
         log.info("connected to the broker, %s", "first time" if self._connects == 1 else f"time {self._connects}")
         self._publish_status()
-        self._publish_health()
+        self._publish_health(self._caretaker.report())
         self._outboxes.reconnected()
 
     def _publish_status(self) -> None:
         status = Status(self._state, self._boot, rfc3339(time.time()))
         self._connection.publish_state(self._topic("status"), encode(status))
 
-    def _publish_health(self) -> None:
-        now = time.monotonic()
-        health = DaemonHealth(
-            v=SCHEMA_VERSION,
-            ts=rfc3339(time.time()),
-            boot=self._boot,
-            uptime_s=round(now - self._began, 3),
-            interval_s=seconds(self._config.health.interval),
-            connects=self._connects,
-            unacknowledged=self._connection.unacknowledged(),
-            duplicates=self._intake.duplicates,
-            retained=self._intake.retained,
-            unclaimed=self._intake.unclaimed,
-            refused_subscriptions=self._connection.refused_subscriptions,
-            state_files_damaged=self._store.damaged + self._judges.damaged,
-            fallbacks=sum(one.served.fallback is not None for one in self._assembled),
-            pipelines={name: worker.health(now) for name, worker in self._workers.items()},
-        )
+    def _publish_health(self, health: DaemonHealth) -> None:
         self._connection.publish_state(self._topic("health"), encode(health))
 
     def _shut_down(self) -> None:
@@ -231,7 +273,9 @@ class Daemon:
         self._store.save({one.config.name: one.pipeline.gatherer.windows.tails() for one in settled}, clean=True)
         self._judges.save(settled, time.monotonic())
         self._deliver(end)
-        self._publish_health()
+        last = self._caretaker.report()
+        self._publish_health(last)
+        self._state_folder.last_words = encode(last)
         self._state = "stopped"  # also what a reconnect says from here on
         self._publish_status()
         self._connection.flush(_GOODBYE_SECONDS)
@@ -288,7 +332,7 @@ def broker_of(config: Config, folder: Path) -> Broker:
     broker, password = config.broker, None
     if broker.password_file is not None:
         try:
-            password = (folder / broker.password_file).read_text(encoding="utf-8").strip()
+            password = secret_file(folder / broker.password_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             fix = "write the password alone into that file, readable by the daemon's user only (chmod 600)"
             raise BadInput("E-CONFIG-PASSWORD-FILE", f"cannot read {broker.password_file}: {error}", fix) from error

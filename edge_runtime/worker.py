@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from edge_runtime.arrival import arrival_time
 from edge_runtime.assemble import Assembled
 from edge_runtime.messaging.message import Message
 from edge_runtime.messaging.outbox.contract import Outbox
 from edge_runtime.monitoring.health import PipelineCounters, PipelineHealth
+from edge_runtime.monitoring.pulse import Pulse
 from edge_runtime.option_types import seconds
 from edge_runtime.prediction_writer import PredictionWriter
 from edge_runtime.sources.reading_queue import ReadingQueue
@@ -39,6 +42,7 @@ class Surroundings:
         boot: Identifier of this run of the daemon.
         between: Called with pipeline and windows between two batches, also when none comes; to save them.
         supervise: Runs the worker's loop and sees to errors nobody foresaw.
+        pulse: The thread's sign of life.
     """
 
     outbox: Outbox
@@ -48,6 +52,7 @@ class Surroundings:
     boot: str
     between: Callable[[str, Windows], None]
     supervise: Callable[[Callable[[], None]], None]
+    pulse: Pulse
 
 
 class Worker:
@@ -88,8 +93,7 @@ class Worker:
         """Return the pipeline's part of the health message; `now` is monotonic seconds."""
         counters, served = self._counters, self._assembled.served
         windows = self._assembled.pipeline.gatherer.windows
-        median, high = counters.inference.percentiles() or (None, None)
-        return PipelineHealth(
+        health = PipelineHealth(
             model=served.manifest.name,
             model_version=served.manifest.version,
             variant=served.variant.name,
@@ -109,28 +113,33 @@ class Worker:
             queue_depth=len(self.queue),
             reading_age_s=_age(now, counters.last_reading),
             prediction_age_s=_age(now, counters.last_prediction),
-            inference_ms_p50=median,
-            inference_ms_p99=high,
+            queue_oldest_age_s=_age(now, self.queue.oldest()),
+            outbox=self._around.outbox.health(),
         )
+        return replace(health, **counters.latencies())
 
     def _work(self) -> None:
         windows = self._assembled.pipeline.gatherer.windows
         while (messages := self.queue.take(self._most, self._linger, _TICK_SECONDS)) is not None:
+            self._around.pulse.moved()
             if messages:
                 self._serve(messages)
             if not len(self.queue):
                 self._pass_time()
             self._around.between(self._assembled.config.name, windows)
+            self._around.pulse.rests()
 
     def _dropped(self, messages: Sequence[Message]) -> None:
         self._counters.count_dropped("queue_full", len(messages))
         self._around.done(messages)
 
     def _serve(self, messages: Sequence[Message]) -> None:
-        stream_of = self._assembled.topic.stream_of
+        counters, stream_of, begin = self._counters, self._assembled.topic.stream_of, time.monotonic()
+        counters.queue.add((begin - messages[0].arrived) * 1e3)
         arrivals = [Arrival(stream_of(message.topic), message.payload, message.arrived) for message in messages]
         taken = self._assembled.pipeline.gatherer.take(arrivals, arrival_time())
-        self._counters.count_readings(taken.readings, taken.rejected)
+        counters.decode.add((time.monotonic() - begin) * 1e3)
+        counters.count_readings(taken.readings, taken.rejected)
         self._put(self._judged(taken.due), partial(self._around.done, messages))
 
     def _pass_time(self) -> None:
@@ -143,16 +152,27 @@ class Worker:
             release()
         elif self._around.outbox.accepts():
             self._counters.count_predictions(len(reports))
-            self._around.outbox.put([self._writer.write(*report) for report in reports], release)
+            self._around.outbox.put([self._writer.write(*report) for report in reports], self._timed(release))
         else:  # no number was given to any of them, so that none is missing
             self._counters.count_dropped("outbox_full", len(reports))
             release()
+
+    def _timed(self, release: Callable[[], None]) -> Callable[[], None]:
+        """Return the same that also notes how long it took until it was called, on whatever thread."""
+        put = time.monotonic()
+
+        def released() -> None:
+            self._counters.delivery.add((time.monotonic() - put) * 1e3)
+            release()
+
+        return released
 
     def _judged(self, due: Sequence[Due]) -> _Reports:
         """Return what is to be reported of windows that are due, which run through the model together."""
         reports: _Reports = []
         for start in range(0, len(due), self._most):
             reports += self._predict(due[start : start + self._most])
+            self._around.pulse.moved()
         return reports
 
     def _predict(self, due: Sequence[Due]) -> _Reports:

@@ -53,3 +53,9 @@ def test_the_continuous_check_has_an_ssh_server_and_every_extra() -> None:
     path = f"{os.environ['PATH']}:/usr/sbin"
     assert [name for name in ("ssh", "sshd", "ssh-keygen") if shutil.which(name, path=path) is None] == []
     assert [name for name in ("openvino", "distributed") if importlib.util.find_spec(name) is None] == []
+
+
+@pytest.mark.skipif("CI" not in os.environ, reason="holds for the continuous check only (CI is not set)")
+def test_the_continuous_check_can_judge_the_service_unit() -> None:
+    """There, systemd must say how closed the unit is, and its filter must be tried."""
+    assert shutil.which("systemd-analyze")

@@ -10,14 +10,22 @@ import msgspec
 import pytest
 
 from edge_runtime.messaging.json_payload import Prediction, Status
+from edge_runtime.messaging.link_health import LinkHealth
+from edge_runtime.messaging.outbox.contract import OutboxHealth
 from edge_runtime.monitoring.health import DaemonHealth, PipelineHealth
+from edge_runtime.monitoring.last_error import LastError
+from edge_runtime.monitoring.machine import MachineHealth
 from edge_runtime.stream.decode import Rejection
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "mqtt.md").read_text(encoding="utf-8")
 EXAMPLES = [text for text in re.findall(r"```json\n(.*?)\n```", PAGE, re.DOTALL) if '"v"' in text]
 
 
-@pytest.mark.parametrize("message", [Status, Prediction, DaemonHealth, PipelineHealth], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "message",
+    [Status, Prediction, DaemonHealth, PipelineHealth, LinkHealth, MachineHealth, OutboxHealth, LastError],
+    ids=lambda m: m.__name__,
+)
 def test_every_field_is_explained(message: type[msgspec.Struct]) -> None:
     """Each key a subscriber can meet stands on the page."""
     assert [

@@ -47,6 +47,9 @@ class Connection:
         on_connected: Called on the network thread after every successful connect, subscriptions renewed.
         supplies: Where messages to send are taken from, in turn; this connection's own messages go first.
         may_read: Asked before every read. While it says no, the broker is held back by TCP; `wake` asks again.
+
+    Attributes:
+        turns: How often the network thread's loop has turned: after `wake` it soon does, if it lives.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Connection:
         self._connected = self._stopping = self._again = False
         self._thread: threading.Thread | None = None
         self._network_thread = 0
+        self.turns = 0
 
     @property
     def connected(self) -> bool:
@@ -248,23 +252,14 @@ class Connection:
 
     def _turn(self) -> None:
         """Wait for something to do and do all of it."""
+        self.turns += 1
         wire, reads = self._wire, self._may_read()
         if not reads:
             wire.held_back(time.monotonic())
         patience = wire.tick(time.monotonic())
         if wire.loss is not None:
             return
-        self._watch(wire, reads)
-        if self._again or (reads and wire.has_more()):
-            patience = 0.0
-        messages: list[Message] = []
-        for descriptor, _ in self._poll.poll(math.ceil(patience * 1000)):
-            if descriptor == self._bell.fileno():
-                self._bell.silence()
-            elif reads:
-                messages = wire.drain()
-        if not messages and reads and wire.has_more():
-            messages = wire.drain()
+        messages = self._read(wire, patience) if reads else self._rest(wire, patience)
         if not self._connected and wire.answer is not None and wire.answer.accepted:
             self._came_up()
         if messages:
@@ -272,8 +267,29 @@ class Connection:
         if wire.loss is None:
             self._send()
 
-    def _watch(self, wire: Wire, reads: bool) -> None:
-        wanted = (wire.fileno(), (select.POLLIN if reads else 0) | (select.POLLOUT if wire.wants_write() else 0))
+    def _read(self, wire: Wire, patience: float) -> list[Message]:
+        """Wait until there is something to read, to write or to look after, and return what was read."""
+        self._watch(wire, select.POLLIN)
+        if self._wait_for_events(0.0 if self._again or wire.has_more() else patience) or wire.has_more():
+            return wire.drain()
+        return []
+
+    def _rest(self, wire: Wire, patience: float) -> list[Message]:
+        """Wait likewise, and leave what could be read where it is."""
+        self._watch(wire, 0)
+        self._wait_for_events(0.0 if self._again else patience)
+        return []
+
+    def _wait_for_events(self, patience: float) -> bool:
+        """Wait for the bell or the wire, at most so many seconds; tell whether it was the wire."""
+        descriptors = [descriptor for descriptor, _ in self._poll.poll(math.ceil(patience * 1000))]
+        if self._bell.fileno() in descriptors:
+            self._bell.silence()
+            return len(descriptors) > 1
+        return bool(descriptors)
+
+    def _watch(self, wire: Wire, read: int) -> None:
+        wanted = (wire.fileno(), read | (select.POLLOUT if wire.wants_write() else 0))
         if wanted != self._watched:
             self._poll.register(*wanted)
             self._watched = wanted

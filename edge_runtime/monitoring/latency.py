@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from array import array
+
 import numpy as np
 
 _KEPT = 1024
 
 
 class RecentLatency:
-    """The last 1024 latencies in milliseconds."""
+    """The last 1024 latencies in milliseconds; one thread adds, any thread asks."""
 
     def __init__(self) -> None:
-        self._values = np.zeros(_KEPT, np.float64)
+        self._values = array("d", bytes(8 * _KEPT))
         self._count = 0
 
     def add(self, milliseconds: float) -> None:
@@ -23,5 +25,5 @@ class RecentLatency:
         """Return the median and the 99th percentile, None before the first latency."""
         if not self._count:
             return None
-        median, high = np.percentile(self._values[: min(self._count, _KEPT)], [50, 99])
+        median, high = np.percentile(np.array(self._values)[: self._count], [50, 99])
         return round(float(median), 3), round(float(high), 3)

@@ -97,6 +97,7 @@ def test_damaged_windows_are_set_aside_and_counted(
     assert (got["reading"], got["value"]) == (1, 10.0)
     watcher.wait_for(lambda: watcher.health["boot"] == got["boot"] and watcher.health["state_files_damaged"] == 1)
     assert [kept.read_bytes() for kept in (site.folder / "state").glob("*.damaged")] == [damaged]
+    assert list((site.folder / "state").glob("*.windows")) == []
     assert daemon.terminate() == 0
 
 
