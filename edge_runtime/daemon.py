@@ -17,11 +17,10 @@ from queue import Empty, SimpleQueue
 from typing import Literal
 
 from edge_runtime.assemble import Assembled, Loaded, assemble
+from edge_runtime.broker_settings import broker_of, client_id
 from edge_runtime.config_options import Config
-from edge_runtime.credentials import secret_file
-from edge_runtime.errors import BadInput, EnvironmentFault
+from edge_runtime.errors import EnvironmentFault
 from edge_runtime.judge_store import JudgeStore
-from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.connection import Connection, Session, Will
 from edge_runtime.messaging.json_payload import Status, encode, rfc3339
 from edge_runtime.messaging.message import Message
@@ -32,12 +31,11 @@ from edge_runtime.monitoring.caretaker import Caretaker
 from edge_runtime.monitoring.health import DaemonHealth
 from edge_runtime.monitoring.reporter import Run, Seen
 from edge_runtime.option_types import seconds
-from edge_runtime.package.serving import ServedModel
 from edge_runtime.sources.mqtt import Intake
 from edge_runtime.state_folder import StateFolder, socket_file
 from edge_runtime.window_saver import WindowSaver
 from edge_runtime.window_store import WindowStore
-from edge_runtime.worker import Surroundings, Worker
+from edge_runtime.worker import Surroundings, Worker, log_choice
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +75,7 @@ class Daemon:
         names = [pipeline.name for pipeline in config.pipeline]
         self._saver = WindowSaver(self._store, seconds(config.state.save_every), names, self._supervise)
         self._intake = Intake()
+        self._ack_topic = self._topic("ack")
         self._outboxes = Outboxes(self._config, state.folder, self._boot, wake=self._wake, on_gap=self._publish_gaps)
         self._connection = self._make_connection(path.parent)
         self._workers = {one.config.name: self._make_worker(one) for one in self._assembled}
@@ -108,7 +107,7 @@ class Daemon:
         self._store.restore({one.config.name: one.pipeline.gatherer.windows for one in self._assembled})
         self._judges.restore(self._assembled, time.monotonic())
         for assembled in self._assembled:
-            _log_choice(assembled.config.name, assembled.served)
+            log_choice(assembled.config.name, assembled.served)
         takers = [(one.topic, self._workers[one.config.name].queue) for one in self._assembled]
         self._intake.open(takers, self._connection.acknowledge)
         self._outboxes.start()
@@ -154,6 +153,7 @@ class Daemon:
             duplicates=self._intake.duplicates,
             retained=self._intake.retained,
             unclaimed=self._intake.unclaimed,
+            unreadable_acks=self._bad_acks,
             refused_subscriptions=self._connection.refused_subscriptions,
             state_files_damaged=self._store.damaged + self._judges.damaged,
             fallbacks=sum(one.served.fallback is not None for one in self._assembled),
@@ -171,7 +171,7 @@ class Daemon:
             asked = one.topic.subscription
             wanted[asked] = max(wanted.get(asked, 0), one.config.source.qos)
         if self._outboxes.wants_acks:
-            wanted[self._topic("ack")] = 1
+            wanted[self._ack_topic] = 1
         session = Session(
             client_id=client_id(config),
             clean=False,  # the broker keeps readings while the daemon is away
@@ -193,12 +193,12 @@ class Daemon:
     def _receive(self, messages: Sequence[Message]) -> None:
         """Take in what was read from the network: readings, and what subscribers say they have."""
         if self._outboxes.wants_acks:
-            acks = [message for message in messages if message.topic == self._topic("ack")]
+            acks = [message for message in messages if message.topic == self._ack_topic]
             for message in acks:
                 self._bad_acks += not self._outboxes.acknowledge(message.payload)
             if acks:
                 self._connection.acknowledge(acks)
-                messages = [message for message in messages if message.topic != self._topic("ack")]
+                messages = [message for message in messages if message.topic != self._ack_topic]
         self._intake.receive(messages)
 
     def _publish_gaps(self, gaps: Sequence[Gap]) -> None:
@@ -305,35 +305,3 @@ class Daemon:
         node = self._config.node
         values = {"site": node.site, "node": node.name, "pipeline": pipeline, "stream": stream}
         return fill(self._config.topics.prediction, values)
-
-
-def _log_choice(pipeline: str, served: ServedModel) -> None:
-    """Say what serves and why, what does not and why not, and what is executed elsewhere than it was meant to be."""
-    where = f"in {served.variant.engine} on {served.provider}"
-    words = (pipeline, served.manifest.label, served.variant.name, where, served.reason)
-    log.info("%s serves %s, %s, %s, golden samples met: %s", *words)
-    for skipped in served.skipped:
-        log.log(logging.WARNING if skipped.failed else logging.INFO, "%s does not serve %s", pipeline, skipped)
-    if served.fallback:
-        log.warning("%s falls back: %s", pipeline, served.fallback)
-
-
-def client_id(config: Config) -> str:
-    """Return the configured client id, or one made of site and node."""
-    return config.broker.client_id or f"edge-runtime-{config.node.site}-{config.node.name}"
-
-
-def broker_of(config: Config, folder: Path) -> Broker:
-    """Return where the broker is; the password is read from its file, relative to the configuration.
-
-    Raises:
-        BadInput: E-BROKER-URL or E-CONFIG-PASSWORD-FILE.
-    """
-    broker, password = config.broker, None
-    if broker.password_file is not None:
-        try:
-            password = secret_file(folder / broker.password_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            fix = "write the password alone into that file, readable by the daemon's user only (chmod 600)"
-            raise BadInput("E-CONFIG-PASSWORD-FILE", f"cannot read {broker.password_file}: {error}", fix) from error
-    return Broker.parse(broker.url, broker.username, password, round(seconds(broker.keepalive)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,11 +19,14 @@ from edge_runtime.messaging.outbox.contract import Outbox
 from edge_runtime.monitoring.health import PipelineCounters, PipelineHealth
 from edge_runtime.monitoring.pulse import Pulse
 from edge_runtime.option_types import seconds
+from edge_runtime.package.serving import ServedModel
 from edge_runtime.prediction_writer import PredictionWriter
 from edge_runtime.sources.reading_queue import ReadingQueue
 from edge_runtime.stream.gatherer import Arrival, Due
 from edge_runtime.stream.quality import Origin, Verdict
 from edge_runtime.stream.window import Windows
+
+log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.5  # how long a worker waits for readings before it looks at the clock
 _LAST_READING_SECONDS = 1.0  # how long a clean stop waits for the readings in hand once the rest was given up
@@ -194,6 +198,17 @@ class Worker:
             else:
                 self._counters.unchanged += 1
         return reports
+
+
+def log_choice(pipeline: str, served: ServedModel) -> None:
+    """Say what serves and why, what does not and why not, and what is executed elsewhere than it was meant to be."""
+    where = f"in {served.variant.engine} on {served.provider}"
+    words = (pipeline, served.manifest.label, served.variant.name, where, served.reason)
+    log.info("%s serves %s, %s, %s, golden samples met: %s", *words)
+    for skipped in served.skipped:
+        log.log(logging.WARNING if skipped.failed else logging.INFO, "%s does not serve %s", pipeline, skipped)
+    if served.fallback:
+        log.warning("%s falls back: %s", pipeline, served.fallback)
 
 
 def _age(now: float, then: float | None) -> float | None:

@@ -59,7 +59,7 @@ def _pipeline(config: PipelineConfig, path: Path, state: str) -> str:
 
 
 def _broker(config: Config, path: Path) -> str:
-    from edge_runtime.daemon import broker_of, client_id
+    from edge_runtime.broker_settings import broker_of, client_id
     from edge_runtime.messaging.connection import Connection, Session
 
     broker = broker_of(config, path.parent)

@@ -111,6 +111,7 @@ class DaemonHealth(msgspec.Struct, frozen=True):
         duplicates: Redelivered readings that were recognised and not used twice.
         retained: Retained readings that were ignored because they are old.
         unclaimed: Messages that no pipeline asked for, from a subscription of an earlier configuration.
+        unreadable_acks: Messages on the acknowledgement topic that were none.
         refused_subscriptions: Topic filters that the broker does not let this client read.
         state_files_damaged: Saved states set aside because they were damaged.
         fallbacks: Pipelines whose model, or part of it, is not executed on the provider it was meant for.
@@ -137,6 +138,7 @@ class DaemonHealth(msgspec.Struct, frozen=True):
     duplicates: int
     retained: int
     unclaimed: int
+    unreadable_acks: int
     refused_subscriptions: tuple[str, ...]
     state_files_damaged: int
     fallbacks: int

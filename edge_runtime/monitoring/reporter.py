@@ -50,6 +50,7 @@ class Seen:
     duplicates: int = 0
     retained: int = 0
     unclaimed: int = 0
+    unreadable_acks: int = 0
     refused_subscriptions: tuple[str, ...] = ()
     state_files_damaged: int = 0
     fallbacks: int = 0
@@ -93,6 +94,7 @@ class HealthReporter:
             duplicates=seen.duplicates,
             retained=seen.retained,
             unclaimed=seen.unclaimed,
+            unreadable_acks=seen.unreadable_acks,
             refused_subscriptions=seen.refused_subscriptions,
             state_files_damaged=seen.state_files_damaged,
             fallbacks=seen.fallbacks,
