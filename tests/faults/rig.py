@@ -250,11 +250,14 @@ class Rig:
 def judge(result: Result, verdict: Verdict, most_repeated: int) -> None:
     """Write a verdict into the result; repeats beyond `most_repeated` are a problem."""
     result.add("accepted", verdict.accepted)
-    result.add("lost", len(verdict.lost))
+    result.add("lost", verdict.unexplained)
+    result.add("dropped and announced", verdict.announced)
     result.add("repeated messages", verdict.repeated_messages)
     result.add("repeated readings", verdict.repeated_readings)
     result.add("gaps", verdict.missing)
-    result.expect(not verdict.lost, f"{len(verdict.lost)} acknowledged readings lost, first {verdict.lost[:5]}")
+    result.expect(
+        verdict.unexplained == 0, f"{verdict.unexplained} acknowledged readings lost, among {verdict.lost[:5]}"
+    )
     shown = {f"{key.stream}/{key.boot}": holes[:5] for key, holes in verdict.gaps.items()}
     result.expect(not verdict.gaps, f"{verdict.missing} sequence numbers missing unannounced: {shown}")
     repeated = verdict.repeated_messages + verdict.repeated_readings

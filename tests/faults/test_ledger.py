@@ -43,7 +43,7 @@ def test_a_faultless_run_has_no_problem() -> None:
 def test_a_loss_is_found() -> None:
     """A reading that was acknowledged and never predicted is lost, at the end of the run as well."""
     assert filled(10, skip=(10,)).verdict().lost == [10]
-    assert "1 acknowledged readings lost, first [10]" in problems(filled(10, skip=(10,)))
+    assert "1 acknowledged readings lost, among [10]" in problems(filled(10, skip=(10,)))
 
 
 def test_a_reading_not_acknowledged_is_not_lost() -> None:
@@ -67,7 +67,9 @@ def test_an_announced_gap_is_explained() -> None:
     ledger = filled(5, skip=(3,))
     key = Key("sum", "s", "b1")
     assert ledger.watermark(key) == 2
+    assert problems(ledger) != []
     ledger.announce(key, 3, 3)
+    assert problems(ledger) == []
     assert ledger.watermark(key) == 5
     assert (ledger.verdict().gaps, ledger.verdict().announced) == ({}, 1)
 
