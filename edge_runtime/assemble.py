@@ -10,14 +10,14 @@ import numpy as np
 
 from edge_runtime.config_options import PipelineConfig, size_in_bytes
 from edge_runtime.errors import BadInput
-from edge_runtime.inference.engine import Tensor
+from edge_runtime.inference.engine import Array, Tensor
 from edge_runtime.inference.postprocess import Argmax, Decision, Value
 from edge_runtime.messaging.topics import SourceTopic
 from edge_runtime.package.choice import Wishes
 from edge_runtime.package.manifest import Manifest
 from edge_runtime.package.serving import ServedModel, load_for_serving
 from edge_runtime.stream.decode import Decoder
-from edge_runtime.stream.pipeline import Feeder, Pipeline
+from edge_runtime.stream.pipeline import Due, Feeder, Pipeline
 from edge_runtime.stream.window import WindowRule, Windows
 
 Loaded: TypeAlias = dict[tuple[Path, Wishes], ServedModel]
@@ -74,13 +74,14 @@ def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path |
             length=config.source.length or 0,
             time_field=config.source.time_field,
             max_bytes=size_in_bytes(config.source.max_payload),
+            form=config.source.format,
         ),
         Windows(rule, config.source.max_streams),
         Feeder(tensor, config.window.layout, served.manifest.preprocess),
         served.engine,
         (output, decision),
     )
-    scores = _try_with_zeros(config, pipeline, rule)
+    scores = _try_out(config, pipeline, rule)
     if isinstance(decision, Argmax) and decision.labels and len(decision.labels) != scores:
         problem = f"there are {len(decision.labels)} labels for the {scores} numbers of the model's output {output}"
         raise _misfit("E-PIPELINE-DECISION", config, problem, "name every class once, in the model's order")
@@ -150,15 +151,18 @@ def _decision(config: PipelineConfig, manifest: Manifest) -> Decision:
     return found
 
 
-def _try_with_zeros(config: PipelineConfig, pipeline: Pipeline, rule: WindowRule) -> int:
-    """Run one window of zeros through model and decision, as what fits on paper may still not run.
+def _try_out(config: PipelineConfig, pipeline: Pipeline, rule: WindowRule) -> int:
+    """Run windows through model and decision, as what fits on paper may still not run.
 
-    Returns how many numbers the output has.
+    Returns how many numbers the output has. A model that mixes up windows which it is given together, as some with an
+    open batch dimension do, gets them one by one from here on.
     """
-    zeros = np.zeros((rule.size, rule.features), np.float32)
+    windows = np.stack(
+        [np.zeros((rule.size, rule.features), np.float32), np.ones((rule.size, rule.features), np.float32)]
+    )
     try:
-        pipeline.predict(zeros)
-        return int(pipeline.infer(zeros).size)
+        alone = [pipeline.infer(windows[:1]), pipeline.infer(windows[1:])]
+        pipeline.predict([Due("", 1, None, 0.0, windows[0])])
     except (ValueError, BadInput) as error:
         raise _misfit(
             "E-PIPELINE-SHAPE",
@@ -169,6 +173,16 @@ def _try_with_zeros(config: PipelineConfig, pipeline: Pipeline, rule: WindowRule
     except IndexError as error:
         fix = "see the model's outputs in `edgeopt inspect PACKAGE`"
         raise _misfit("E-PIPELINE-DECISION", config, f"the decision's index does not exist: {error}", fix) from error
+    pipeline.together = pipeline.together and _same_together(pipeline, windows, np.concatenate(alone))
+    return int(alone[0].size)
+
+
+def _same_together(pipeline: Pipeline, windows: Array, alone: Array) -> bool:
+    try:
+        together = pipeline.infer(windows)
+    except (ValueError, BadInput):
+        return False
+    return together.shape == alone.shape and bool(np.allclose(together, alone, rtol=1e-2, atol=1e-3, equal_nan=True))
 
 
 def _misfit(code: str, config: PipelineConfig, what: str, fix: str) -> BadInput:

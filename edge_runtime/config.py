@@ -137,6 +137,25 @@ def _source_meaning(key: Key, source: Source) -> list[Problem]:
     found = problem_in_source(source.topic)
     if found:
         problems.append(Problem("E-CONFIG-PLACEHOLDER", (*key, "topic"), *found))
+    binary = source.format in {"float32le", "int16le"}
+    if binary and (source.array is not None or source.time_field is not None):
+        message, fix = (
+            f"{source.format} has no keys, and so neither array nor time_field",
+            "remove array and time_field",
+        )
+        problems.append(Problem("E-CONFIG-VALUE", (*key, "format"), message, fix))
+    elif binary and bool(source.fields) == (source.length is not None):
+        message, fix = (
+            "binary readings need either fields or length",
+            "fields = [...] names the numbers, length counts them",
+        )
+        problems.append(Problem("E-CONFIG-VALUE", key, message, fix))
+    return problems if binary else problems + _keys_meaning(key, source)
+
+
+def _keys_meaning(key: Key, source: Source) -> list[Problem]:
+    """Return problems of a source whose readings have keys."""
+    problems = []
     if bool(source.fields) == (source.array is not None):
         message = 'a reading needs either fields = [...] or array = "..."'
         fix = 'fields = ["temperature", "pressure"] for single numbers, array = "samples" for one JSON array'

@@ -11,6 +11,7 @@ from edge_runtime.inference.postprocess import Decision
 from edge_runtime.package.choice import Selection
 from edge_runtime.package.manifest import Provider
 from edge_runtime.sources.reading_queue import Policy
+from edge_runtime.stream.decode import Format
 from edge_runtime.stream.pipeline import Layout
 from edge_runtime.stream.window import Padding
 
@@ -81,6 +82,7 @@ class Source(Struct, frozen=True):
     array: str | None = None
     length: Count | None = None
     time_field: str | None = None
+    format: Format = "json"
     qos: Literal[0, 1] = 1
     max_payload: Size = "1MiB"
     max_streams: Count = 1000
@@ -100,6 +102,13 @@ class Queue(Struct, frozen=True):
 
     size: Count = 1000
     policy: Policy | None = None
+
+
+class Batch(Struct, frozen=True):
+    """How many readings that wait are worked on together, and for how long the first of them waits for more."""
+
+    max: Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")] = 32
+    linger: Duration = "0ms"
 
 
 class ModelConfig(Struct, frozen=True):
@@ -122,6 +131,7 @@ class PipelineConfig(Struct, frozen=True):
     decision: Decision | None = None
     output: str | None = None
     queue: Queue = Queue()
+    batch: Batch = Batch()
     model: ModelConfig = ModelConfig()
 
 

@@ -22,6 +22,7 @@ from edge_runtime.errors import BadInput, EnvironmentFault
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.connection import Connection, Session, Will
 from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Status, encode, rfc3339
+from edge_runtime.messaging.outbox.memory import MemoryOutbox
 from edge_runtime.messaging.topics import fill
 from edge_runtime.monitoring.health import DaemonHealth
 from edge_runtime.package.serving import ServedModel
@@ -59,6 +60,7 @@ class Daemon:
         self._assembled = [assemble(pipeline, path.parent, loaded, state) for pipeline in self._config.pipeline]
         self._store = WindowStore(state / f"{path.stem}.windows")
         self._intake = Intake()
+        self._outboxes = {one.config.name: MemoryOutbox(self._wake) for one in self._assembled}
         self._connection = self._make_connection(path.parent)
         self._workers = {one.config.name: self._make_worker(one) for one in self._assembled}
 
@@ -107,14 +109,19 @@ class Daemon:
         return Connection(
             broker_of(config, folder),
             session,
-            on_message=lambda message: self._supervise(partial(self._intake.receive, message)),
+            on_messages=lambda messages: self._supervise(partial(self._intake.receive, messages)),
             on_connected=lambda: self._supervise(self._announce),
+            supplies=tuple(self._outboxes.values()),
         )
+
+    def _wake(self) -> None:
+        self._connection.wake()  # made after the outboxes, which it takes from
 
     def _make_worker(self, assembled: Assembled) -> Worker:
         around = Surroundings(
-            publish=self._connection.publish,
+            outbox=self._outboxes[assembled.config.name],
             done=self._intake.done,
+            room=self._connection.wake,
             topic_of=partial(self._prediction_topic, assembled.config.name),
             boot=self._boot,
             supervise=self._supervise,

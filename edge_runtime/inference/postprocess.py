@@ -11,7 +11,7 @@ import numpy as np
 from edge_runtime.inference.engine import Array
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What one prediction says.
 
     Attributes:
@@ -37,14 +37,19 @@ class Argmax(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     labels: tuple[str, ...] = ()
     alarm_on: tuple[str, ...] = ()
 
-    def decide(self, output: Array) -> Outcome:
-        """Decide on one sample's flat output."""
-        scores = output.ravel()
-        if not scores.size or not np.isfinite(scores).all():
-            return Outcome(value=None)
-        index = int(scores.argmax())
+    def decide(self, outputs: Array) -> list[Outcome]:
+        """Decide on the outputs of many samples, [samples, scores]."""
+        if not outputs.shape[1]:
+            return [Outcome(value=None)] * len(outputs)
+        finite = np.atleast_1d(np.isfinite(outputs).all(axis=1))
+        best = outputs.argmax(axis=1)
+        scores = outputs[np.arange(len(outputs)), best].tolist()
+        found = zip(best.tolist(), scores, finite, strict=True)
+        return [self._outcome(index, score) if good else Outcome(value=None) for index, score, good in found]
+
+    def _outcome(self, index: int, score: float) -> Outcome:
         label = self.labels[index] if index < len(self.labels) else str(index)
-        return Outcome(value=float(scores[index]), label=label, alarm=label in self.alarm_on if self.alarm_on else None)
+        return Outcome(value=float(score), label=label, alarm=label in self.alarm_on if self.alarm_on else None)
 
 
 class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="threshold"):
@@ -64,9 +69,11 @@ class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         if self.above is None and self.below is None:
             raise ValueError("a threshold needs above, below or both")
 
-    def decide(self, output: Array) -> Outcome:
-        """Decide on one sample's flat output."""
-        value = float(output.ravel()[self.index])
+    def decide(self, outputs: Array) -> list[Outcome]:
+        """Decide on the outputs of many samples, [samples, scores]."""
+        return [self._outcome(float(value)) for value in outputs[:, self.index].tolist()]
+
+    def _outcome(self, value: float) -> Outcome:
         if not math.isfinite(value):
             return Outcome(value=None)
         too_high = self.above is not None and value > self.above
@@ -85,10 +92,10 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     index: int = 0
     unit: str = ""
 
-    def decide(self, output: Array) -> Outcome:
-        """Decide on one sample's flat output."""
-        value = float(output.ravel()[self.index])
-        return Outcome(value=value if math.isfinite(value) else None)
+    def decide(self, outputs: Array) -> list[Outcome]:
+        """Decide on the outputs of many samples, [samples, values]."""
+        column = map(float, outputs[:, self.index].tolist())
+        return [Outcome(value=value if math.isfinite(value) else None) for value in column]
 
 
 Decision: TypeAlias = Argmax | Threshold | Value

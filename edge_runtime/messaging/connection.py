@@ -6,6 +6,7 @@ import logging
 import random
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,32 +18,13 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_runtime.messaging.broker import Broker, no_connection, rejected
+from edge_runtime.messaging.message import Message, Outgoing, Supply
 
 log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 10.0  # how long a broker may take to accept the connection, and then to answer CONNECT
 _MOST_IN_FLIGHT = 100  # inside paho, which walks them all at every PUBACK; a reconnect repeats at most these
 _MOST_WAITING_BYTES = 32 << 20  # waiting here for their turn; beyond, publish refuses and the caller counts
-
-
-@dataclass(frozen=True)
-class Message:
-    """A message as it came in; `mid` and `dup` are those of its PUBLISH packet."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-    dup: bool
-    mid: int
-
-
-@dataclass(frozen=True)
-class _Outgoing:
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
 
 
 @dataclass(frozen=True)
@@ -78,9 +60,10 @@ class Connection:
     Args:
         broker: Where to connect.
         session: What to be there.
-        on_message: Called on the network thread for every message; it must return at once. QoS 1 messages are
-            acknowledged by `acknowledge` only.
+        on_messages: Called on the network thread with what was read at once; it must return at once. QoS 1 messages
+            are acknowledged by `acknowledge` only.
         on_connected: Called on the network thread after every successful connect, subscriptions renewed.
+        supplies: Where messages are taken from when nothing else waits.
     """
 
     def __init__(
@@ -88,13 +71,16 @@ class Connection:
         broker: Broker,
         session: Session,
         *,
-        on_message: Callable[[Message], None] = lambda message: None,
+        on_messages: Callable[[Sequence[Message]], None] = lambda messages: None,
         on_connected: Callable[[], None] = lambda: None,
+        supplies: Sequence[Supply] = (),
     ) -> None:
         self._broker, self._session = broker, session
-        self._on_message, self._on_connected = on_message, on_connected
-        self._states: dict[str, _Outgoing] = {}  # topic -> newest; they go before all that waits
-        self._waiting: deque[_Outgoing] = deque()
+        self._on_messages, self._on_connected = on_messages, on_connected
+        self._supplies = supplies
+        self._tickets: dict[int, tuple[Supply, int]] = {}  # packet identifier -> who wants to know
+        self._states: dict[str, Outgoing] = {}  # topic -> newest; they go before all that waits
+        self._waiting: deque[Outgoing] = deque()
         self._waiting_bytes = 0
         self._in_flight = 0  # handed to paho, and not yet sent (QoS 0) or acknowledged (QoS 1)
         self._pumping = threading.Lock()
@@ -147,7 +133,7 @@ class Connection:
             if self._waiting_bytes + size > _MOST_WAITING_BYTES:
                 return False
             self._waiting_bytes += size
-            self._waiting.append(_Outgoing(topic, payload, qos, retain))
+            self._waiting.append(Outgoing(topic, payload, qos, retain))
         self._pump()
         return True
 
@@ -157,17 +143,22 @@ class Connection:
         It goes before all that waits, however much that is, and replaces an older one that still waits.
         """
         with self._changed:
-            self._states[topic] = _Outgoing(topic, payload, qos=1, retain=True)
+            self._states[topic] = Outgoing(topic, payload, qos=1, retain=True)
         self._pump()
 
-    def acknowledge(self, message: Message) -> None:
-        """Tell the broker that a message needs not be delivered again; QoS 0 has nothing to tell.
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """Tell the broker that messages need not be delivered again; QoS 0 has nothing to tell.
 
         Without a connection nothing is told: paho would send it before the next CONNECT, and the broker, which
         delivers the message again anyway, would hang up on that.
         """
-        if message.qos and self._connected:
-            self._client.ack(message.mid, message.qos)
+        for message in messages:
+            if message.qos and self._connected:
+                self._client.ack(message.mid, message.qos)
+
+    def wake(self) -> None:
+        """Say that a supply has something."""
+        self._pump()
 
     def unacknowledged(self) -> int:
         """Return how many publishes are not sent (QoS 0) or not acknowledged by the broker (QoS 1) yet."""
@@ -247,12 +238,14 @@ class Connection:
         self, _client: Client, _user: object, _mid: int, _reason: ReasonCode, _properties: Properties
     ) -> None:
         self._settle()
+        if _mid in self._tickets:
+            supply, ticket = self._tickets.pop(_mid)
+            supply.settle([ticket])
         self._pump()
 
     def _handle_message(self, _client: Client, _user: object, message: MQTTMessage) -> None:
-        self._on_message(
-            Message(message.topic, bytes(message.payload), message.qos, message.retain, message.dup, message.mid)
-        )
+        payload, now = bytes(message.payload), time.monotonic()
+        self._on_messages([Message(message.topic, payload, message.qos, message.retain, message.dup, message.mid, now)])
 
     def _pump(self) -> None:
         """Hand waiting messages to paho while there is a connection and paho has few.
@@ -266,8 +259,20 @@ class Connection:
                     sent = self._client.publish(message.topic, message.payload, message.qos, message.retain)
                     if message.qos == 0 and sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
                         self._settle()  # the connection broke just now; paho keeps QoS 1 messages only
+                self._pump_supplies()
             finally:
                 self._pumping.release()
+
+    def _pump_supplies(self) -> None:
+        for supply in self._supplies:
+            for message in supply.take(_MOST_IN_FLIGHT):
+                with self._changed:
+                    self._in_flight += 1
+                sent = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+                if message.qos == 0:
+                    supply.settle([message.ticket])
+                else:
+                    self._tickets[sent.mid] = supply, message.ticket
 
     def _settle(self) -> None:
         with self._changed:
@@ -275,15 +280,22 @@ class Connection:
             self._changed.notify_all()
 
     def _may_hand_over(self) -> bool:
-        return self._connected and bool(self._states or self._waiting) and self._in_flight < _MOST_IN_FLIGHT
+        return (
+            self._connected
+            and bool(self._states or self._waiting or self._supplies)
+            and self._in_flight < _MOST_IN_FLIGHT
+        )
 
-    def _next(self) -> _Outgoing | None:
+    def _next(self) -> Outgoing | None:
         with self._changed:
             if not self._may_hand_over():
                 return None
             self._in_flight += 1
             if self._states:
                 return self._states.pop(next(iter(self._states)))
+            if not self._waiting:
+                self._in_flight -= 1
+                return None
             message = self._waiting.popleft()
             self._waiting_bytes -= len(message.topic) + len(message.payload)
             return message

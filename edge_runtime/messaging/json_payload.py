@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import time
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -26,14 +27,14 @@ class Status(msgspec.Struct, frozen=True):
     v: int = SCHEMA_VERSION
 
 
-class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One prediction; keys whose value is not known for this kind of decision are left out.
 
     Attributes:
         v: Version of this message's schema.
-        id: ``boot-pipeline-seq``, unique.
-        seq: Counts up by one per prediction of this run of the daemon and pipeline.
-        boot: Changes with every start of the daemon.
+        id: ``boot-pipeline-stream-seq``, unique.
+        seq: Counts up by one per prediction of this stream in this run of the daemon, from 1.
+        boot: Changes with every start of the daemon: the epoch that `seq` belongs to.
         ts: Time of the window's last reading, RFC 3339 UTC.
         ts_src: ``sensor`` where the reading said its time, else ``arrival`` at this device.
         pipeline: Pipeline name.
@@ -42,7 +43,7 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
         model: Model name.
         model_version: Model version.
         variant: Form of the model that computed it.
-        latency_ms: Inference time in milliseconds.
+        latency_ms: Time of the model's run in milliseconds, which windows that came together share.
         quality: ``bad`` where the model gave no finite number; then there is no value.
         value: Class score, thresholded score or regression value.
         label: Class name.
@@ -77,5 +78,11 @@ def encode(message: msgspec.Struct) -> bytes:
 
 def rfc3339(seconds_since_1970: float) -> str:
     """Return UTC with milliseconds and Z, for instance ``2026-01-31T12:00:00.000Z``."""
-    moment = datetime.fromtimestamp(seconds_since_1970, timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole, microseconds = divmod(round(seconds_since_1970 * 1e6), 1_000_000)
+    return f"{_whole_second(whole)}.{microseconds // 1000:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _whole_second(seconds_since_1970: int) -> str:
+    """Return the part that thousands of predictions share."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds_since_1970))

@@ -9,7 +9,17 @@ import msgspec
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A message as it came in; `mid` and `dup` are those of its PUBLISH packet."""
+    """A message as it came in.
+
+    Attributes:
+        topic: Where it was published.
+        payload: What.
+        qos: 0, 1 or 2.
+        retain: Whether the broker had kept it from before the subscription.
+        dup: Whether the broker may have sent it before, as its PUBLISH packet says.
+        mid: Packet identifier, 0 at QoS 0.
+        arrived: When it was read from the network, monotonic seconds.
+    """
 
     topic: str
     payload: bytes
@@ -17,6 +27,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     retain: bool
     dup: bool
     mid: int
+    arrived: float = 0.0
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+
 import msgspec
 
 from edge_runtime.monitoring.latency import RecentLatency
@@ -101,10 +104,19 @@ class PipelineCounters:
         self.last_prediction: float | None = None
         self.inference = RecentLatency()
 
-    def count_rejected(self, reason: str) -> None:
-        """Count a reading that could not be used."""
-        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+    def count_readings(self, used: int, rejected: Mapping[str, int]) -> None:
+        """Count readings that were used, and by reason those that could not be."""
+        if used:
+            self.readings += used
+            self.last_reading = time.monotonic()
+        for reason, count in rejected.items():
+            self.rejected[reason] = self.rejected.get(reason, 0) + count
 
-    def count_dropped(self, reason: str) -> None:
-        """Count a reading or prediction that was lost."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    def count_predictions(self, count: int) -> None:
+        """Count predictions handed to the outbox."""
+        self.predictions += count
+        self.last_prediction = time.monotonic()
+
+    def count_dropped(self, reason: str, count: int = 1) -> None:
+        """Count readings or predictions that were lost."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count

@@ -6,16 +6,17 @@ from array import array
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from edge_runtime.messaging.connection import Message
+from edge_runtime.messaging.message import Message
 from edge_runtime.messaging.topics import SourceTopic
 from edge_runtime.sources.reading_queue import ReadingQueue
 
 _PACKET_IDENTIFIERS = 1 << 16
 _HASH_BITS = (1 << 64) - 1
+_MOST_TOPICS = 100_000
 
 
 class Intake:
-    """Hands each message to the pipelines it is for and acknowledges it once all of them are done with it.
+    """Hands messages to the pipelines they are for and acknowledges each once all of them are done with it.
 
     Attributes:
         duplicates: Redelivered messages that were recognised.
@@ -24,8 +25,9 @@ class Intake:
     """
 
     def __init__(self) -> None:
-        self._acknowledge: Callable[[Message], None] = lambda message: None
+        self._acknowledge: Callable[[Sequence[Message]], None] = lambda messages: None
         self._takers: Sequence[tuple[SourceTopic, ReadingQueue]] = ()
+        self._queues: dict[str, tuple[ReadingQueue, ...]] = {}  # topic -> who takes it
         # Packet identifier -> message, pipelines not done with it yet.
         self._pending: dict[int, tuple[Message, int]] = {}
         self._lock = Lock()
@@ -35,12 +37,16 @@ class Intake:
         self.retained = 0
         self.unclaimed = 0
 
-    def open(self, takers: Sequence[tuple[SourceTopic, ReadingQueue]], acknowledge: Callable[[Message], None]) -> None:
+    def open(
+        self,
+        takers: Sequence[tuple[SourceTopic, ReadingQueue]],
+        acknowledge: Callable[[Sequence[Message]], None],
+    ) -> None:
         """Begin to hand messages out; before, they stay unacknowledged with the broker.
 
         Args:
             takers: Pairs of a topic and the queue its messages go to.
-            acknowledge: Tells the broker that a message needs not come again.
+            acknowledge: Tells the broker that messages need not come again.
         """
         self._takers, self._acknowledge = takers, acknowledge
         self._open = True
@@ -49,47 +55,74 @@ class Intake:
         """Hand nothing out any more; what comes now stays unacknowledged with the broker."""
         self._open = False
 
-    def receive(self, message: Message) -> None:
-        """Take in a message on the network thread."""
+    @property
+    def may_read(self) -> bool:
+        """Tell whether more messages should be read from the network now."""
+        return not any(queue.holds_back for _, queue in self._takers)
+
+    def receive(self, messages: Sequence[Message]) -> None:
+        """Take in what was read at once, on the network thread."""
         if not self._open:
             return
+        batches: dict[ReadingQueue, list[Message]] = {}
+        finished: list[Message] = []
+        for message in messages:
+            queues = self._queues_for(message, finished)
+            if message.qos and queues:
+                with self._lock:
+                    self._pending[message.mid] = (message, len(queues))
+            for queue in queues:
+                batches.setdefault(queue, []).append(message)
+        for queue, batch in batches.items():
+            queue.put(batch)
+        if finished:
+            self._acknowledge(finished)
+
+    def done(self, messages: Sequence[Message]) -> None:
+        """Note that one pipeline needs these messages no more; callable from any thread."""
+        finished = []
+        with self._lock:
+            for message in messages:
+                if message.qos == 0:
+                    continue
+                pending, left = self._pending.get(message.mid, (None, 0))
+                if pending is not message:
+                    continue  # a broker that forgot this session has given the identifier to another message
+                if left > 1:
+                    self._pending[message.mid] = (message, left - 1)
+                else:
+                    del self._pending[message.mid]
+                    finished.append(message)
+        if finished:
+            self._acknowledge(finished)
+
+    def _queues_for(self, message: Message, finished: list[Message]) -> tuple[ReadingQueue, ...]:
+        """Return who takes a message; one that nobody takes is counted, and finished unless it is still in work."""
         if message.retain:
             # Brokers send retained messages again at every subscription: an old value, not a new reading.
             self.retained += 1
-            self._acknowledge(message)
-        elif self._seen.is_repeat(message):
+        elif message.qos and self._seen.is_repeat(message):
             self.duplicates += 1
             with self._lock:
-                if message.mid not in self._pending:
-                    self._acknowledge(message)
+                if message.mid in self._pending:
+                    return ()
         else:
-            self._hand_out(message)
-
-    def done(self, message: Message) -> None:
-        """Note that one pipeline needs a message no more; callable from any thread."""
-        if message.qos == 0:
-            return
-        with self._lock:
-            pending, left = self._pending.get(message.mid, (None, 0))
-            if pending is not message:
-                return  # a broker that forgot this session has given the identifier to another message
-            if left > 1:
-                self._pending[message.mid] = (message, left - 1)
-            else:
-                del self._pending[message.mid]
-                self._acknowledge(message)
-
-    def _hand_out(self, message: Message) -> None:
-        queues = [queue for topic, queue in self._takers if topic.matches(message.topic)]
-        if not queues:
+            queues = self._queues.get(message.topic)
+            if queues is None:
+                queues = self._match(message.topic)
+            if queues:
+                return queues
             self.unclaimed += 1
-            self._acknowledge(message)
-            return
-        if message.qos:
-            with self._lock:
-                self._pending[message.mid] = (message, len(queues))
-        for queue in queues:
-            queue.put(message)
+        finished.append(message)
+        return ()
+
+    def _match(self, topic: str) -> tuple[ReadingQueue, ...]:
+        """Return and remember who takes a topic."""
+        if len(self._queues) >= _MOST_TOPICS:
+            self._queues.clear()  # topics that somebody makes up must not fill the memory
+        found = tuple(queue for wanted, queue in self._takers if wanted.matches(topic))
+        self._queues[topic] = found
+        return found
 
 
 class RedeliveryGuard:
@@ -104,9 +137,7 @@ class RedeliveryGuard:
         self._latest = array("Q", bytes(8 * _PACKET_IDENTIFIERS))
 
     def is_repeat(self, message: Message) -> bool:
-        """Tell whether this very message came before, and remember it."""
-        if message.qos == 0:
-            return False
+        """Tell whether this very message of QoS 1 came before, and remember it."""
         fingerprint = hash((message.topic, message.payload)) & _HASH_BITS
         repeat = message.dup and self._latest[message.mid] == fingerprint
         self._latest[message.mid] = fingerprint

@@ -1,48 +1,55 @@
-"""From a message's payload to one row of numbers, or the name of what is wrong with it."""
+"""From a message's payload to rows of numbers, or the names of what is wrong with it."""
 
 from __future__ import annotations
 
-import json
 import math
+import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Literal, TypeAlias
+from functools import cached_property
+from operator import attrgetter
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 
 from edge_runtime.inference.engine import Array
+from edge_runtime.stream import untyped
+from edge_runtime.stream.untyped import Rejection, Unusable
 
-Rejection: TypeAlias = Literal[
-    "too_large", "not_json", "missing_field", "wrong_type", "not_finite", "wrong_length", "bad_time"
-]
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
-_LATEST = 1e11  # seconds since 1970: the year 5138; larger numbers are milliseconds by mistake
+Format: TypeAlias = Literal["json", "msgpack", "float32le", "int16le"]
+
+_BINARY = {"float32le": "<f4", "int16le": "<i2"}
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """One row of a sensor's numbers.
 
     Attributes:
-        values: float32, shape [features].
+        row: The numbers as little-endian float32.
         time: Seconds since 1970 as the sensor says, None where it says nothing.
     """
 
-    values: Array
-    time: float | None
+    row: bytes
+    time: float | None = None
+
+    @property
+    def values(self) -> Array:
+        """Return the row as float32 [features], read-only."""
+        return np.frombuffer(self.row, "<f4")
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """What a JSON reading looks like.
+    """What readings look like: one to a message, or many in a list (text) or one after the other (binary).
 
     Attributes:
         fields: Keys whose numbers make the row, in this order; empty where `array` is used.
-        array: Key of one JSON array that is the row.
-        length: Numbers the array must hold.
+        array: Key of one list that is the row.
+        length: Numbers in the row where `fields` does not tell.
         time_field: Key of the sensor's time: seconds since 1970, or RFC 3339 text.
         max_bytes: Larger payloads are not even parsed.
+        form: How the payload is written; the binary ones have no keys and so no `array` and `time_field`.
     """
 
     fields: tuple[str, ...]
@@ -50,101 +57,85 @@ class Decoder:
     length: int
     time_field: str | None
     max_bytes: int
+    form: Format = "json"
 
-    def decode(self, payload: bytes) -> Reading | Rejection:
-        """Return the reading, or why it cannot be one; never raises, whatever the bytes."""
-        try:
-            document = self._parse(payload)
-            numbers = _checked(self._numbers(document))
-            return Reading(np.array(numbers, dtype=np.float32), self._time(document))
-        except _Unusable as unusable:
-            return unusable.reason
-
-    def _parse(self, payload: bytes) -> dict[str, object]:
+    def decode(self, payload: bytes) -> Sequence[Reading | Rejection]:
+        """Return every reading of a payload, or in its place why it cannot be one; never raises, whatever the bytes."""
         if len(payload) > self.max_bytes:
-            raise _Unusable("too_large")
+            return ("too_large",)
+        if self.form in _BINARY:
+            return self._binary(payload)
         try:
-            document = msgspec.json.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _Unusable(_why_unreadable(payload)) from error
+            found = self._parse(payload)
+            if type(found) is not list:
+                return (self._reading(found),)
+            return [self._reading(one) for one in found] or ("wrong_type",)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, struct.error, Unusable):
+            return untyped.explain(payload, self.form == "json", self._reading_untyped)
+
+    def _reading(self, found: Any) -> Reading:
+        """Return a reading of what the typed parser found.
+
+        Raises:
+            OverflowError: A number is too large for float32.
+            struct.error: There are more or fewer numbers than there should be.
+            Unusable: A number that is not finite, or a time that is none.
+        """
+        values = self._numbers(found)
+        if self.form == "msgpack" and not all(map(math.isfinite, values)):  # JSON has no NaN and no infinity
+            raise Unusable("not_finite")
+        return Reading(self._pack(*values), untyped.seconds(found.time) if self.time_field is not None else None)
+
+    def _reading_untyped(self, document: object) -> Reading:
+        """Return the same of a document of unknown types; raises `Unusable` with the reason."""
         if not isinstance(document, dict):
-            raise _Unusable("wrong_type")
-        return document
+            raise Unusable("wrong_type")
+        numbers = untyped.numbers(document, self.fields, self.array, self.length)
+        return Reading(self._pack(*numbers), untyped.time(document, self.time_field))
 
-    def _numbers(self, document: dict[str, object]) -> list[object]:
-        if self.array is None:
-            return [document.get(name) for name in self.fields]
-        found = document.get(self.array)
-        if found is None:
-            raise _Unusable("missing_field")
-        if not isinstance(found, list):
-            raise _Unusable("wrong_type")
-        if len(found) != self.length:
-            raise _Unusable("wrong_length")
-        return found
+    def _binary(self, payload: bytes) -> Sequence[Reading | Rejection]:
+        if not payload or len(payload) % (self._width * np.dtype(_BINARY[self.form]).itemsize):
+            return ("wrong_length",)
+        rows = np.frombuffer(payload, _BINARY[self.form]).reshape(-1, self._width).astype("<f4")
+        finite = np.isfinite(rows).all(axis=1).tolist()
+        return [Reading(row.tobytes()) if good else "not_finite" for row, good in zip(rows, finite, strict=True)]
 
-    def _time(self, document: dict[str, object]) -> float | None:
-        if self.time_field is None:
-            return None
-        if self.time_field not in document:
-            raise _Unusable("missing_field")
-        return _seconds(document[self.time_field])
+    @cached_property
+    def _width(self) -> int:
+        return len(self.fields) or self.length
 
+    @cached_property
+    def _pack(self) -> Callable[..., bytes]:
+        return struct.Struct(f"<{self._width}f").pack
 
-class _Unusable(Exception):
-    """A payload that is no reading, with the reason it is counted under."""
+    @cached_property
+    def _numbers(self) -> Callable[[Any], Sequence[float]]:
+        if self.array is not None:
+            return attrgetter("numbers")
+        names = list(dict.fromkeys(self.fields))
+        getter: Callable[[Any], Any] = attrgetter(*(f"number{names.index(field)}" for field in self.fields))
+        return getter if len(self.fields) > 1 else lambda found: (getter(found),)
 
-    def __init__(self, reason: Rejection) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-def _checked(numbers: list[object]) -> list[float]:
-    """Return the numbers if each is one that float32 can hold; a JSON true is no number."""
-    checked: list[float] = []
-    for number in numbers:
-        if number is None:
-            raise _Unusable("missing_field")
-        if type(number) is not float and type(number) is not int:
-            raise _Unusable("wrong_type")
-        # An int is compared exactly, however long it is.
-        if not -_FLOAT32_MAX <= number <= _FLOAT32_MAX:
-            raise _Unusable("not_finite")
-        checked.append(number)
-    return checked
-
-
-def _why_unreadable(payload: bytes) -> Rejection:
-    """Tell JSON with NaN, Infinity or 1e999 (which Python writes and the standard forbids) from no JSON at all."""
-    try:
-        json.loads(payload, parse_constant=_refuse, parse_float=_finite)
-    except _Unusable as unusable:
-        return unusable.reason
-    except (ValueError, RecursionError):
-        pass
-    return "not_json"
+    @cached_property
+    def _parse(self) -> Callable[[bytes], Any]:
+        """Return a parser for just what is needed: other keys are skipped unread, which is most of the speed."""
+        if self.array is not None:
+            parts: list[tuple[str, Any]] = [("numbers", list[float])]
+            names = {"numbers": self.array}
+        else:
+            unique = list(dict.fromkeys(self.fields))
+            parts = [(f"number{index}", float) for index in range(len(unique))]
+            names = {f"number{index}": name for index, name in enumerate(unique)}
+        if self.time_field is not None:
+            if self.time_field in names.values():  # one key with two meanings: the slow way can do that
+                return _refuse
+            parts.append(("time", float | str))
+            names["time"] = self.time_field
+        row = msgspec.defstruct("Row", parts, rename=names, gc=False)
+        wanted = row | list[row]  # type: ignore[valid-type]
+        decoder = msgspec.json.Decoder if self.form == "json" else msgspec.msgpack.Decoder
+        return decoder(wanted).decode
 
 
-def _refuse(_constant: str) -> float:
-    raise _Unusable("not_finite")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refuse(text)
-
-
-def _seconds(value: object) -> float:
-    """Return seconds since 1970, never before it, from a number or RFC 3339 text; text without a zone is UTC."""
-    seconds = value if type(value) is float or type(value) is int else _seconds_of_text(str(value))
-    if not 0 <= seconds <= _LATEST:
-        raise _Unusable("bad_time")
-    return float(seconds)
-
-
-def _seconds_of_text(text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError as error:
-        raise _Unusable("bad_time") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+def _refuse(_payload: bytes) -> Any:
+    raise msgspec.DecodeError

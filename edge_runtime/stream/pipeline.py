@@ -1,16 +1,20 @@
-"""One pipeline without its surroundings: a payload on a stream in, at most one prediction out."""
+"""One pipeline without its surroundings: payloads on streams in, predictions out, many at a time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import msgspec
 import numpy as np
 
+from edge_runtime.errors import BadInput
+from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Array, Engine, Tensor
 from edge_runtime.inference.postprocess import Decision, Outcome
 from edge_runtime.inference.preprocess import Preprocess
-from edge_runtime.stream.decode import Decoder, Rejection
+from edge_runtime.stream.decode import Decoder
 from edge_runtime.stream.window import Windows
 
 Layout: TypeAlias = Literal["time_first", "features_first"]
@@ -18,26 +22,54 @@ Layout: TypeAlias = Literal["time_first", "features_first"]
 _LONGEST_STREAM_NAME = 256  # it becomes part of a topic, which MQTT ends at 65535 bytes
 
 
-@dataclass(frozen=True)
-class Due:
+class Arrival(msgspec.Struct, frozen=True, gc=False):
+    """A payload of one stream, and when it came, monotonic seconds."""
+
+    stream: str
+    payload: bytes
+    at: float
+
+
+class Due(msgspec.Struct, frozen=True, gc=False):
     """A window that wants a prediction.
 
     Attributes:
         stream: Whose it is.
         reading: Number of its last reading in the stream, from 1.
         time: That reading's time as its sensor said, seconds since 1970, or None.
+        arrived: When that reading came, monotonic seconds.
         array: float32 [size, features].
     """
 
     stream: str
     reading: int
     time: float | None
+    arrived: float
     array: Array
+
+
+@dataclass
+class Taken:
+    """What became of a batch of payloads.
+
+    Attributes:
+        due: Windows that want a prediction, in order.
+        readings: Readings used.
+        rejected: Readings that could not be used, by reason.
+    """
+
+    due: list[Due] = field(default_factory=list)
+    readings: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    def reject(self, reason: str) -> None:
+        """Count a reading that could not be used."""
+        self.rejected[reason] = self.rejected.get(reason, 0) + 1
 
 
 @dataclass(frozen=True)
 class Feeder:
-    """Brings a window into the shape and dtype of the model's single input.
+    """Brings windows into the shape and dtype of the model's single input.
 
     Attributes:
         tensor: The input.
@@ -49,12 +81,12 @@ class Feeder:
     layout: Layout
     preprocess: Preprocess
 
-    def feeds(self, window: Array) -> dict[str, Array]:
-        """Return the model's input of one sample."""
-        ordered = window.T if self.layout == "features_first" else window
+    def feeds(self, windows: Array) -> dict[str, Array]:
+        """Return the model's input of many windows, [samples, size, features]."""
+        ordered = windows.transpose(0, 2, 1) if self.layout == "features_first" else windows
         fixed = self.tensor.shape[1:]
-        shape = fixed if all(isinstance(size, int) for size in fixed) else ordered.shape
-        batch = self.preprocess.apply(np.ascontiguousarray(ordered).reshape((1, *shape)))
+        shape = fixed if all(isinstance(size, int) for size in fixed) else ordered.shape[1:]
+        batch = self.preprocess.apply(np.ascontiguousarray(ordered).reshape((len(windows), *shape)))
         return {self.tensor.name: batch.astype(self.tensor.dtype, copy=False)}
 
 
@@ -64,9 +96,12 @@ class Pipeline:
     Args:
         decoder: What readings look like.
         windows: The windows of all streams; kept here between calls.
-        feeder: How a window enters the model.
+        feeder: How windows enter the model.
         engine: The model.
         reader: Name of the output decided on, and the decision.
+
+    Attributes:
+        together: Whether the model takes many windows in one run, each as if it were alone.
     """
 
     def __init__(
@@ -75,29 +110,51 @@ class Pipeline:
         self._decoder, self.windows = decoder, windows
         self._feeder, self._engine = feeder, engine
         self._output, self._decision = reader
+        self.together = feeder.tensor.has_dynamic_batch()
 
-    def take(
-        self, stream: str, payload: bytes
-    ) -> Due | Rejection | Literal["bad_stream_name", "too_many_streams"] | None:
-        """Take in one payload: a window that is due, the reason why the reading cannot be used, or None."""
-        if not 0 < len(stream) <= _LONGEST_STREAM_NAME:
-            return "bad_stream_name"
-        if not self.windows.has_room_for(stream):
-            return "too_many_streams"
-        reading = self._decoder.decode(payload)
-        if isinstance(reading, str):
-            return reading
-        number, window = self.windows.push(stream, reading.values)
-        return Due(stream, number, reading.time, window) if window is not None else None
+    def take(self, arrivals: Sequence[Arrival]) -> Taken:
+        """Take in payloads, in the order they came."""
+        taken = Taken()
+        for arrival in arrivals:
+            if not 0 < len(arrival.stream) <= _LONGEST_STREAM_NAME:
+                taken.reject("bad_stream_name")
+            elif not self.windows.has_room_for(arrival.stream):
+                taken.reject("too_many_streams")
+            else:
+                self._take(arrival, taken)
+        return taken
 
-    def predict(self, window: Array) -> Outcome:
-        """Run the model on one window, float32 [size, features], and decide.
+    def _take(self, arrival: Arrival, taken: Taken) -> None:
+        stream = arrival.stream
+        for reading in self._decoder.decode(arrival.payload):
+            if isinstance(reading, str):
+                taken.reject(reading)
+                continue
+            taken.readings += 1
+            number, window = self.windows.push(stream, reading.values)
+            if window is not None:
+                taken.due.append(Due(stream, number, reading.time, arrival.at, window))
+
+    def predict(self, due: Sequence[Due]) -> list[Outcome | None]:
+        """Run the model on windows and decide; None stands for a window that the model failed on."""
+        try:
+            return list(self._decision.decide(self.infer(np.stack([one.array for one in due]))))
+        except BadInput:
+            if len(due) == 1:
+                return [None]
+            return [self.predict([one])[0] for one in due]  # one bad window must not cost the others theirs
+
+    def infer(self, windows: Array) -> Array:
+        """Run the model on windows, [samples, size, features], and return the output decided on, [samples, numbers].
 
         Raises:
-            BadInput: E-INFERENCE, the model failed on this window.
+            BadInput: E-INFERENCE, the model failed.
         """
-        return self._decision.decide(self.infer(window))
+        if self.together or len(windows) == 1:
+            return self._run(windows)
+        return np.concatenate([self._run(windows[index : index + 1]) for index in range(len(windows))])
 
-    def infer(self, window: Array) -> Array:
-        """Run the model on one window and return the output that is decided on; raises as `predict`."""
-        return self._engine.run(self._feeder.feeds(window))[self._output]
+    def _run(self, windows: Array) -> Array:
+        feeds = self._feeder.feeds(windows)
+        outputs = self._engine.run(feeds) if self._feeder.tensor.has_dynamic_batch() else run_all(self._engine, feeds)
+        return outputs[self._output].reshape(len(windows), -1)

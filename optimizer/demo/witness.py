@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
 import msgspec
 
 from edge_runtime.messaging.broker import Broker
-from edge_runtime.messaging.connection import Connection, Message, Session
+from edge_runtime.messaging.connection import Connection, Session
 from edge_runtime.messaging.json_payload import Prediction, Status
+from edge_runtime.messaging.message import Message
 
 EVERYTHING = "edgeopt/#"
 
@@ -31,7 +32,7 @@ class Witness:
 
     def __init__(self, broker: Broker) -> None:
         session = Session(client_id="demo-witness", subscriptions=[(EVERYTHING, 1)])
-        self._connection = Connection(broker, session, on_message=self._hear)
+        self._connection = Connection(broker, session, on_messages=self._hear_all)
         self._heard: queue.Queue[Heard] = queue.Queue()
         self.latest: dict[str, bytes] = {}
 
@@ -68,6 +69,10 @@ class Witness:
             for heard in self.listen(seconds)
         )
 
+    def _hear_all(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._hear(message)
+        self._connection.acknowledge(messages)
+
     def _hear(self, message: Message) -> None:
         self._heard.put(Heard(message.topic, message.payload, time.monotonic()))
-        self._connection.acknowledge(message)

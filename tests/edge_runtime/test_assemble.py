@@ -18,7 +18,7 @@ from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.package import archive, golden
 from edge_runtime.package.manifest import FORMAT, Golden, Manifest, Tolerance, Variant
 from edge_runtime.package.manifest import Source as Origin
-from edge_runtime.stream.pipeline import Due
+from edge_runtime.stream.pipeline import Arrival
 
 READING = b'{"a":1,"b":5,"c":3}'
 
@@ -62,10 +62,9 @@ def configuration(
 def test_what_fits_predicts(folder: Path) -> None:
     """A reading goes through window, model and decision."""
     whole = assemble(configuration(Argmax(labels=("idle", "busy", "stuck"))), folder, {})
-    due = whole.pipeline.take("press-1", READING)
-    assert isinstance(due, Due)
-    assert (due.stream, due.reading) == ("press-1", 1)
-    assert whole.pipeline.predict(due.array).label == "busy"
+    taken = whole.pipeline.take([Arrival("press-1", READING, 0.0)])
+    assert [(due.stream, due.reading) for due in taken.due] == [("press-1", 1)]
+    assert [outcome.label for outcome in whole.pipeline.predict(taken.due) if outcome] == ["busy"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,6 @@ def test_what_does_not_fit_is_refused_before_serving(
 def test_a_stream_name_that_fits_in_no_topic_is_rejected(folder: Path) -> None:
     """A sensor may choose its topic, but not stop the daemon with one that is too long to answer on."""
     pipeline = assemble(configuration(Value()), folder, {}).pipeline
-    assert pipeline.take("x" * 257, READING) == "bad_stream_name"
-    assert pipeline.take("", READING) == "bad_stream_name"
-    assert isinstance(pipeline.take("x" * 256, READING), Due)
+    taken = pipeline.take([Arrival(name, READING, 0.0) for name in ("x" * 257, "", "x" * 256)])
+    assert (taken.rejected, taken.readings) == ({"bad_stream_name": 2}, 1)
     assert len(pipeline.windows) == 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array, Feeds, Tensor
-from edge_runtime.inference.postprocess import Threshold, Value
+from edge_runtime.inference.postprocess import Outcome, Threshold, Value
 from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.stream.decode import Decoder
-from edge_runtime.stream.pipeline import Due, Feeder, Layout, Pipeline
+from edge_runtime.stream.pipeline import Arrival, Feeder, Layout, Pipeline, Taken
 from edge_runtime.stream.window import WindowRule, Windows
 
 WINDOW = np.arange(6, dtype=np.float32).reshape(3, 2)  # three readings of two numbers
@@ -22,11 +23,14 @@ class Echo:
         self.inputs = (Tensor("x", "float32", ("N", 3, 2)),)
         self.outputs = (Tensor("y", "float32", ("N", 6)),)
         self.fed: list[Array] = []
+        self.refused = -1.0  # fails on windows that end with this number
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
         """Return the input as the output."""
+        if self.refused in feeds["x"][:, -1, -1]:
+            raise BadInput("E-INFERENCE", "failed", "try others")
         self.fed.append(feeds["x"])
-        return {"y": feeds["x"].reshape(1, -1)}
+        return {"y": feeds["x"].reshape(len(feeds["x"]), -1)}
 
 
 @pytest.mark.parametrize(
@@ -41,7 +45,7 @@ class Echo:
 )
 def test_layouts(shape: tuple[int | str, ...], layout: Layout, expected: Array) -> None:
     """The window is turned and reshaped to the model's input, with a batch of one."""
-    fed = Feeder(Tensor("x", "float32", shape), layout, Preprocess()).feeds(WINDOW)["x"]
+    fed = Feeder(Tensor("x", "float32", shape), layout, Preprocess()).feeds(WINDOW[None])["x"]
     np.testing.assert_array_equal(fed, expected)
     assert fed.flags.c_contiguous
 
@@ -49,7 +53,7 @@ def test_layouts(shape: tuple[int | str, ...], layout: Layout, expected: Array) 
 def test_preprocessing_and_dtype_are_applied_once() -> None:
     """The package's steps run between window and model, and the model gets its own dtype."""
     feeder = Feeder(Tensor("x", "float64", ("N", 3, 2)), "time_first", Preprocess(scale=2.0, mean=(1.0,)))
-    fed = feeder.feeds(WINDOW)["x"]
+    fed = feeder.feeds(WINDOW[None])["x"]
     np.testing.assert_array_equal(fed, (WINDOW * 2 - 1)[None])
     assert fed.dtype == np.float64
 
@@ -61,25 +65,53 @@ def _pipeline(engine: Echo, decision: Value | Threshold) -> Pipeline:
     return Pipeline(decoder, windows, feeder, engine, ("y", decision))
 
 
+def _take(pipeline: Pipeline, *arrivals: tuple[str, bytes]) -> Taken:
+    return pipeline.take([Arrival(stream, payload, 0.0) for stream, payload in arrivals])
+
+
 def test_from_payload_to_outcome() -> None:
     """Two readings wait, the third makes a window, and its prediction is decided on."""
-    engine = Echo()
-    pipeline = _pipeline(engine, Threshold(above=5.5))
-    assert [pipeline.take("pump", b'{"a": %d, "b": 0}' % number) for number in (1, 2)] == [None, None]
-    due = pipeline.take("pump", b'{"a": 3, "b": 6}')
-    assert isinstance(due, Due)
+    pipeline = _pipeline(Echo(), Threshold(above=5.5))
+    assert _take(pipeline, *(("pump", b'{"a": %d, "b": 0}' % number) for number in (1, 2))).due == []
+    taken = _take(pipeline, ("pump", b'{"a": 3, "b": 6}'))
+    (due,) = taken.due
     assert (due.stream, due.reading, due.time) == ("pump", 3, None)
-    outcome = pipeline.predict(due.array)
-    assert (outcome.value, outcome.alarm) == (6.0, True)
+    assert taken.readings == 1
+    assert pipeline.predict(taken.due) == [Outcome(6.0, alarm=True)]
+
+
+def test_windows_are_predicted_together() -> None:
+    """Five windows are one run of the model, and each gets its own outcome."""
+    engine = Echo()
+    pipeline = _pipeline(engine, Value(index=-1))
+    taken = _take(pipeline, *(("pump", b'{"a": 0, "b": %d}' % number) for number in range(7)))
+    assert [outcome.value for outcome in pipeline.predict(taken.due) if outcome] == [2, 3, 4, 5, 6]
+    assert [len(fed) for fed in engine.fed] == [5]
+
+
+def test_a_model_that_mixes_windows_gets_them_one_by_one() -> None:
+    """Where the model cannot take many, the outcomes are the same and the runs are more."""
+    engine = Echo()
+    pipeline = _pipeline(engine, Value(index=-1))
+    pipeline.together = False
+    taken = _take(pipeline, *(("pump", b'{"a": 0, "b": %d}' % number) for number in range(7)))
+    assert [outcome.value for outcome in pipeline.predict(taken.due) if outcome] == [2, 3, 4, 5, 6]
+    assert [len(fed) for fed in engine.fed] == [1] * 5
+
+
+def test_a_window_that_the_model_fails_on_costs_only_its_own_prediction() -> None:
+    """One bad window in a batch leaves the others their predictions."""
+    engine = Echo()
+    pipeline = _pipeline(engine, Value(index=-1))
+    engine.refused = 4.0
+    taken = _take(pipeline, *(("pump", b'{"a": 0, "b": %d}' % number) for number in range(7)))
+    assert [outcome and outcome.value for outcome in pipeline.predict(taken.due)] == [2, 3, None, 5, 6]
 
 
 def test_an_unusable_reading_leaves_the_window_as_it_was() -> None:
     """A rejected reading is no row, and a stream beyond the bound is refused before it is looked at."""
     pipeline = _pipeline(Echo(), Value())
-    pipeline.take("pump", b'{"a": 1, "b": 1}')
-    assert pipeline.take("pump", b"{}") == "missing_field"
-    assert pipeline.take("other", b'{"a": 1, "b": 1}') == "too_many_streams"
-    pipeline.take("pump", b'{"a": 2, "b": 2}')
-    due = pipeline.take("pump", b'{"a": 3, "b": 3}')
-    assert isinstance(due, Due)
-    np.testing.assert_array_equal(due.array, [[1, 1], [2, 2], [3, 3]])
+    good = [("pump", b'{"a": %d, "b": %d}' % (number, number)) for number in (1, 2, 3)]
+    taken = _take(pipeline, good[0], ("pump", b"{}"), ("other", good[0][1]), *good[1:])
+    assert taken.rejected == {"missing_field": 1, "too_many_streams": 1}
+    np.testing.assert_array_equal(taken.due[0].array, [[1, 1], [2, 2], [3, 3]])
