@@ -55,7 +55,7 @@ def _die_at(rig: Rig, point: str) -> bool:
         lambda: None,
         rig.proxy.cut,
         rig.proxy.admit,
-        lambda: rig.running.is_running and rig.running.terminate(),
+        lambda: rig.running.is_running and rig.stop_daemon(),
     ):
         end = time.monotonic() + 2.0
         while rig.running.is_running and time.monotonic() < end:
@@ -80,7 +80,7 @@ def _each_point(bench: Bench, row: str, title: str, *, recovering: bool) -> Resu
             rig.witness.inner = hold
             hold.close()  # results pile up, so that the outbox is used
             rig.wait_for_arrivals(50, 10)
-            rig.kill_daemon() if recovering else rig.running.terminate()
+            rig.kill_daemon() if recovering else rig.stop_daemon()
             if not _die_at(rig, point):
                 result.add("points not reached", 1)
                 result.numbers["not reached"] = f"{result.numbers.get('not reached', '')} {point}".strip()
@@ -130,7 +130,7 @@ def terminated(bench: Bench) -> Result:
         for _ in range(rounds):
             time.sleep(chance.uniform(0, 2))
             begin = time.monotonic()
-            status = rig.running.terminate()
+            status = rig.stop_daemon()
             taken = time.monotonic() - begin
             result.highest("exit s", taken)
             result.expect(status == 0, f"exit status {status}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -116,7 +118,7 @@ class Rig:
         """Start the daemon and return the seconds until it said online, None where it did not."""
         known = {boot for _, boot, _ in self.subscriber.states}
         begin = time.monotonic()
-        variables = {**self.setup.environment, **(environment or {})}
+        variables = {"PYTHONFAULTHANDLER": "1", **self.setup.environment, **(environment or {})}
         self.daemon = Daemon(self.config, self.log_file, variables, self.setup.command)
         if not wait:
             return None
@@ -134,6 +136,14 @@ class Rig:
     def kill_daemon(self) -> None:
         """End the daemon by SIGKILL."""
         self._kill_daemon()
+
+    def stop_daemon(self) -> int | None:
+        """End the daemon by SIGTERM and return its exit status; where it hangs, its stacks go to the log first."""
+        try:
+            return self.running.terminate()
+        except subprocess.TimeoutExpired:
+            os.kill(self.running.process_id, signal.SIGABRT)
+            return self.running.wait()
 
     @property
     def running(self) -> Daemon:
@@ -180,8 +190,8 @@ class Rig:
             broker_loses: Whether the broker was made to lose things; then the witness tells whose loss it is.
         """
         self.drain()
-        status = self.running.terminate() if self.running.is_running else None
-        result.expect(status == 0, f"the daemon ended with {status} at the end: {self.log[-300:]!r}")
+        status = self.stop_daemon()
+        result.expect(status == 0, f"the daemon ended with {status} at the end: {self.log[-1500:]!r}")
         self.subscriber.wait_for(lambda: bool(self.subscriber.states) and self._last_state() == "stopped", 5.0)
         verdict = self.subscriber.ledger.verdict()
         if broker_loses:
