@@ -86,7 +86,7 @@ def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path |
         problem = f"there are {len(decision.labels)} labels for the {scores} numbers of the model's output {output}"
         raise _misfit("E-PIPELINE-DECISION", config, problem, "name every class once, in the model's order")
     unit = decision.unit if isinstance(decision, Value) else ""
-    return Assembled(config, served, pipeline, SourceTopic.parse(config.source.topic), unit)
+    return Assembled(config, served, pipeline, SourceTopic.parse(config.source.topic, config.source.share), unit)
 
 
 def _wishes(config: PipelineConfig) -> Wishes:

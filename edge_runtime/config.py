@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge_runtime.config_options import BrokerConfig, Config, Source, Topics, seconds
+from edge_runtime.config_options import BrokerConfig, Config, PipelineConfig, Source, Topics, seconds
 from edge_runtime.config_problems import ConfigError, Key, Problem, line_of, problems_in
 from edge_runtime.errors import BadInput
 from edge_runtime.messaging.broker import Broker
@@ -30,6 +30,7 @@ SCHEMA = 1
 _DURATION_LIMITS = {
     ("broker", "keepalive"): ("1s", "18h"),  # MQTT counts it in whole seconds, 16 bits
     ("broker", "reconnect_max"): ("1s", "24h"),
+    ("broker", "session_expiry"): ("1s", "8760h"),
     ("health", "interval"): ("100ms", "24h"),
 }
 
@@ -80,6 +81,7 @@ def _meaning(config: Config) -> list[Problem]:
     names = [pipeline.name for pipeline in config.pipeline]
     for index, pipeline in enumerate(config.pipeline):
         problems += _source_meaning(("pipeline", index, "source"), pipeline.source)
+        problems += _share_meaning(("pipeline", index, "source", "share"), pipeline)
         if pipeline.name in names[:index]:
             message = f"two pipelines are called {pipeline.name!r}"
             problems.append(Problem("E-CONFIG-VALUE", ("pipeline", index, "name"), message, "give each its own name"))
@@ -130,6 +132,15 @@ def _loops(config: Config) -> list[Problem]:
             fix = "write more of the topic without wildcards, or another topics.prediction"
             problems.append(Problem("E-CONFIG-VALUE", ("pipeline", index, "source", "topic"), message, fix))
     return problems
+
+
+def _share_meaning(key: Key, pipeline: PipelineConfig) -> list[Problem]:
+    """Return what keeps a pipeline from sharing: the broker gives a group's readings to its members in turn."""
+    if pipeline.source.share is None or pipeline.window.size == 1:
+        return []
+    message = f"pipeline {pipeline.name} would see holes: a shared subscription spreads one asset's readings"
+    fix = "windows of size 1, or no share and another part of the topics for each daemon: docs/scaling.md"
+    return [Problem("E-CONFIG-VALUE", key, message, fix)]
 
 
 def _source_meaning(key: Key, source: Source) -> list[Problem]:

@@ -52,6 +52,8 @@ class BrokerConfig(Struct, frozen=True):
     keepalive: Duration = "30s"
     reconnect_max: Duration = "60s"
     startup: Literal["error", "retry"] = "error"
+    protocol: Literal["3.1.1", "5", "auto"] = "3.1.1"
+    session_expiry: Duration = "1h"
 
 
 class Topics(Struct, frozen=True):
@@ -84,6 +86,7 @@ class Source(Struct, frozen=True):
     time_field: str | None = None
     format: Format = "json"
     qos: Literal[0, 1] = 1
+    share: Name | None = None
     max_payload: Size = "1MiB"
     max_streams: Count = 1000
 

@@ -98,13 +98,16 @@ class Daemon:
         config = self._config
         wanted: dict[str, int] = {}
         for one in self._assembled:
-            wanted[one.topic.filter] = max(wanted.get(one.topic.filter, 0), one.config.source.qos)
+            asked = one.topic.subscription
+            wanted[asked] = max(wanted.get(asked, 0), one.config.source.qos)
         session = Session(
             client_id=client_id(config),
             clean=False,  # the broker keeps readings while the daemon is away
             will=Will(self._topic("status"), encode(Status("offline", self._boot, self._since))),
             subscriptions=tuple(wanted.items()),
             reconnect_max_seconds=round(seconds(config.broker.reconnect_max)),
+            protocol=config.broker.protocol,
+            expiry_seconds=round(seconds(config.broker.session_expiry)),
         )
         return Connection(
             broker_of(config, folder),

@@ -103,7 +103,8 @@ def test_a_command_that_does_not_exist_is_a_fault() -> None:
     assert fault(["edgeopt", "--help"]) is None
 
 
-OF_OTHER_PROGRAMS = {"peers", "places", "instructions"}  # hold options of other tools: pip, ssh, qemu, their own
+# Hold options of other tools (pip, ssh, qemu, npm), or of commands that are no verbs.
+OF_OTHER_PROGRAMS = {"peers", "places", "instructions", "load", "daemon_load.py", "capacity.py"}
 
 
 def spoken_texts() -> Iterator[tuple[str, str]]:

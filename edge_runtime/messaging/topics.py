@@ -19,18 +19,26 @@ class SourceTopic:
     """A topic filter with one level that names the stream, such as ``plant/{stream}/vibration``.
 
     Attributes:
-        filter: What is subscribed to, ``plant/+/vibration``.
+        filter: What topics match, ``plant/+/vibration``.
         level: Position of the stream's level, from 0.
+        share: Group of clients that get each message once between them; "" where every client gets it.
     """
 
     filter: str
     level: int
+    share: str = ""
 
     @classmethod
-    def parse(cls, template: str) -> SourceTopic:
+    def parse(cls, template: str, share: str | None = None) -> SourceTopic:
         """Read a template that `problem_in_source` finds no fault with."""
         levels = template.split("/")
-        return cls("/".join("+" if level == STREAM else level for level in levels), levels.index(STREAM))
+        plain = "/".join("+" if level == STREAM else level for level in levels)
+        return cls(plain, levels.index(STREAM), share or "")
+
+    @property
+    def subscription(self) -> str:
+        """Return what the broker is asked for: the filter, within its group (MQTT 5 section 4.8.2)."""
+        return f"$share/{self.share}/{self.filter}" if self.share else self.filter
 
     def stream_of(self, topic: str) -> str:
         """Return the stream's name from a topic that matches the filter."""
@@ -74,7 +82,7 @@ def problem_in_source(template: str) -> tuple[str, str] | None:
     if levels[0] == "$share":
         return (
             f"{template!r} is a shared subscription",
-            "write the topic without $share and its group: order would be lost",
+            f"write topic = {'/'.join(levels[2:])!r} and share = {levels[1] if len(levels) > 1 else 'group'!r}",
         )
     if levels.count(STREAM) != 1:
         fix = f"write one whole level as {STREAM}: it names the asset, as in plant/{STREAM}/vibration"

@@ -50,6 +50,8 @@ def test_the_good_one_loads(tmp_path: Path) -> None:
     [
         ('name = "gateway-1"', 'nmae = "gateway-1"', "E-CONFIG-UNKNOWN-KEY", 3, "did you mean 'name'"),
         ("[health]", "[helth]", "E-CONFIG-UNKNOWN-KEY", 6, "did you mean 'health'"),
+        ('fields = ["a"]', 'fields = ["a"]\nshare = "a/b"', "E-CONFIG-VALUE", 14, "without / + #"),
+        ("[pipeline.window]\nsize = 1", 'share = "g"\n[pipeline.window]\nsize = 2', "E-CONFIG-VALUE", 14, "holes"),
         ("size = 1", "siz = 1", "E-CONFIG-UNKNOWN-KEY", 15, "did you mean 'size'"),
         ("size = 1", "colour = 1", "E-CONFIG-UNKNOWN-KEY", 15, "known here: size, hop"),
         ("size = 1", 'size = "big"', "E-CONFIG-TYPE", 15, "size"),

@@ -38,6 +38,22 @@ def test_matching_and_streams(template: str, topic: str, stream: str | None) -> 
         assert source.stream_of(topic) == stream
 
 
+def test_a_shared_subscription_matches_plain_topics() -> None:
+    """The group stands in what the broker is asked for, and nowhere in the topics that it delivers (MQTT 5, 4.8.2)."""
+    source = SourceTopic.parse("plant/{stream}/vib", "line-1")
+    assert source.subscription == "$share/line-1/plant/+/vib"
+    assert source.matches("plant/pump-1/vib")
+    assert source.stream_of("plant/pump-1/vib") == "pump-1"
+    assert SourceTopic.parse("plant/{stream}/vib").subscription == "plant/+/vib"
+
+
+def test_a_group_written_into_the_topic_is_sent_to_its_own_option() -> None:
+    """The fix is the two lines to write."""
+    problem = problem_in_source("$share/line-1/plant/{stream}")
+    assert problem is not None
+    assert problem[1] == "write topic = 'plant/{stream}' and share = 'line-1'"
+
+
 @pytest.mark.parametrize(
     ("template", "said"),
     [

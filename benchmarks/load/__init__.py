@@ -1,0 +1,1 @@
+"""A daemon under load: what it costs, beside the script that one would write instead."""
