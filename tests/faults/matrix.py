@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import traceback
 from pathlib import Path
 
 from faults import broker_faults, clock, disk, kills, link, outage, power, readings, resources, second, soak
@@ -16,4 +17,8 @@ def run_row(row: str, folder: Path, seed: int, scale: float) -> Result:
     """Run one row in a folder of its own."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    return ROWS[row](Bench(folder, seed, scale))
+    try:
+        return ROWS[row](Bench(folder, seed, scale))
+    except Exception as error:  # noqa: BLE001 - one row that breaks must not end the others, nor pass
+        where = "".join(traceback.format_exception(error)[-3:])
+        return Result(row, "broke off", 0, seed, problems=[f"the row itself broke off: {where}"])

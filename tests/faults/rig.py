@@ -95,8 +95,9 @@ class Rig:
             self.subscriber = ending.enter_context(
                 Subscriber(self.broker.port, acknowledging=self.setup.delivery == "end_to_end")
             )
-            self.start_daemon()
             ending.callback(self._kill_daemon)
+            if self.start_daemon() is None:
+                raise RuntimeError(f"the daemon does not start: {self.log[-500:]}")
             ending.callback(threading.Event.set, self._watch())
             self.plant = ending.enter_context(
                 Plant(self.broker.port, self.subscriber.sent, self.subscriber.acknowledged, self.setup.rate)
@@ -126,7 +127,9 @@ class Rig:
         def is_ready() -> bool:
             return any(state == "online" and boot not in known for state, boot, _ in self.subscriber.states)
 
-        if not self.subscriber.wait_for(is_ready, READY_SECONDS):
+        daemon = self.daemon
+        self.subscriber.wait_for(lambda: is_ready() or not daemon.is_running, READY_SECONDS)
+        if not is_ready():
             return None
         taken = time.monotonic() - begin
         self.ready_seconds.append(taken)
