@@ -45,12 +45,14 @@ def restarted(bench: Bench) -> Result:
 
 def killed(bench: Bench) -> Result:
     """KILL and start again with the database it had saved."""
-    return _restarts(bench, "F09-kill", Setup(proxied=True), kill=True)
+    return _restarts(bench, "F09-kill", Setup(proxied=True, broker={"saving": True}), kill=True)
 
 
 def killed_end_to_end(bench: Bench) -> Result:
     """The same with cumulative acknowledgements."""
-    return _restarts(bench, "F09-kill-e2e", Setup(delivery="end_to_end", proxied=True), kill=True)
+    return _restarts(
+        bench, "F09-kill-e2e", Setup(delivery="end_to_end", proxied=True, broker={"saving": True}), kill=True
+    )
 
 
 def _forgetting(bench: Bench, row: str, delivery: str) -> Result:
