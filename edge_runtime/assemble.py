@@ -8,11 +8,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from edge_runtime.config_options import PipelineConfig, size_in_bytes
+from edge_runtime.config_options import PipelineConfig
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array, Tensor
 from edge_runtime.inference.postprocess import Argmax, Decision, Value
 from edge_runtime.messaging.topics import SourceTopic
+from edge_runtime.option_types import size_in_bytes
 from edge_runtime.package.choice import Wishes
 from edge_runtime.package.manifest import Manifest
 from edge_runtime.package.serving import ServedModel, load_for_serving

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from edge_runtime.config_options import BrokerConfig, Config, PipelineConfig, Source, Topics, seconds
+from edge_runtime.config_options import BrokerConfig, Config, PipelineConfig, Source, Topics
 from edge_runtime.config_problems import ConfigError, Key, Problem, line_of, problems_in
+from edge_runtime.delivery_options import delivery_problems
 from edge_runtime.errors import BadInput
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.topics import (
@@ -19,6 +20,7 @@ from edge_runtime.messaging.topics import (
     problem_in_source,
     problem_in_template,
 )
+from edge_runtime.option_types import seconds
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -78,6 +80,7 @@ def _schema_problem(document: dict[str, object]) -> list[Problem]:
 def _meaning(config: Config) -> list[Problem]:
     """Return problems that single values do not show."""
     problems = [*_broker_meaning(config.broker), *_duration_meaning(config), *_topics_meaning(config.topics)]
+    problems += delivery_problems(config.outbox, [pipeline.delivery for pipeline in config.pipeline])
     names = [pipeline.name for pipeline in config.pipeline]
     for index, pipeline in enumerate(config.pipeline):
         problems += _source_meaning(("pipeline", index, "source"), pipeline.source)
@@ -112,13 +115,16 @@ def _duration_meaning(config: Config) -> list[Problem]:
 
 def _topics_meaning(topics: Topics) -> list[Problem]:
     problems = []
-    for name in ("status", "health", "prediction"):
+    for name in topics.__struct_fields__:
         allowed = PREDICTION_PLACEHOLDERS if name == "prediction" else SERVICE_PLACEHOLDERS
         found = problem_in_template(getattr(topics, name), allowed)
         problems += [Problem("E-CONFIG-PLACEHOLDER", ("topics", name), *found)] if found else []
-    if topics.status == topics.health:
-        message = "status and health have the same topic, so that each would overwrite the other"
-        problems.append(Problem("E-CONFIG-VALUE", ("topics", "health"), message, "give each its own topic"))
+    services = [name for name in topics.__struct_fields__ if name != "prediction"]
+    for index, name in enumerate(services):
+        for other in services[:index]:
+            if getattr(topics, name) == getattr(topics, other):
+                message = f"{other} and {name} have the same topic, so that each would be taken for the other"
+                problems.append(Problem("E-CONFIG-VALUE", ("topics", name), message, "give each its own topic"))
     return problems
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from edge_runtime.delivery_options import DeliveryConfig, OutboxConfig
 from edge_runtime.inference.postprocess import Decision
+from edge_runtime.option_types import Duration, Size
 from edge_runtime.package.choice import Selection
 from edge_runtime.package.manifest import Provider
 from edge_runtime.sources.reading_queue import Policy
@@ -16,12 +17,6 @@ from edge_runtime.stream.pipeline import Layout
 from edge_runtime.stream.window import Padding
 
 # What people write wrongly is explained with the description.
-Duration: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|min|h)\Z", description='a duration: "500ms", "10s", "5min", "1h"')
-]
-Size: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[1-9][0-9]*(B|KiB|MiB)\Z", description='a size: "512B", "64KiB", "1MiB"')
-]
 Name: TypeAlias = Annotated[
     str,
     Meta(pattern=r"^[^/+#\x00-\x1f]+\Z", max_length=128, description="1 to 128 characters on one line, without / + #"),
@@ -30,9 +25,6 @@ ClientId: TypeAlias = Annotated[
     str, Meta(pattern=r"^[^\x00-\x1f]*\Z", max_length=128, description="at most 128 characters on one line")
 ]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
-
-_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
-_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 
 
 class Node(Struct, frozen=True):
@@ -62,6 +54,8 @@ class Topics(Struct, frozen=True):
     status: str = "edgeopt/{site}/{node}/status"
     health: str = "edgeopt/{site}/{node}/health"
     prediction: str = "edgeopt/{site}/{node}/pred/{pipeline}/{stream}"
+    gap: str = "edgeopt/{site}/{node}/gap"
+    ack: str = "edgeopt/{site}/{node}/ack"
 
 
 class Health(Struct, frozen=True):
@@ -136,6 +130,7 @@ class PipelineConfig(Struct, frozen=True):
     queue: Queue = Queue()
     batch: Batch = Batch()
     model: ModelConfig = ModelConfig()
+    delivery: DeliveryConfig = DeliveryConfig()
 
 
 class Config(Struct, frozen=True):
@@ -148,15 +143,4 @@ class Config(Struct, frozen=True):
     topics: Topics = Topics()
     health: Health = Health()
     state: State = State()
-
-
-def seconds(duration: str) -> float:
-    """Return the seconds of a checked duration such as ``10s`` or ``500ms``."""
-    number, unit = re.fullmatch(r"([\d.]+)(\D+)", duration).groups()  # type: ignore[union-attr]
-    return float(number) * _SECONDS[unit]
-
-
-def size_in_bytes(size: str) -> int:
-    """Return the bytes of a checked size such as ``1MiB``."""
-    number, unit = re.fullmatch(r"(\d+)(\D+)", size).groups()  # type: ignore[union-attr]
-    return int(number) * _BYTES[unit]
+    outbox: OutboxConfig = OutboxConfig()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -17,14 +17,17 @@ from typing import Literal
 
 from edge_runtime.assemble import Assembled, Loaded, assemble
 from edge_runtime.config import load_config
-from edge_runtime.config_options import Config, seconds
+from edge_runtime.config_options import Config
 from edge_runtime.errors import BadInput, EnvironmentFault
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.connection import Connection, Session, Will
 from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Status, encode, rfc3339
-from edge_runtime.messaging.outbox.memory import MemoryOutbox
+from edge_runtime.messaging.message import Message
+from edge_runtime.messaging.outbox.build import Outboxes, gap_message
+from edge_runtime.messaging.outbox.row import Gap
 from edge_runtime.messaging.topics import fill
 from edge_runtime.monitoring.health import DaemonHealth
+from edge_runtime.option_types import seconds
 from edge_runtime.package.serving import ServedModel
 from edge_runtime.sources.mqtt import Intake
 from edge_runtime.window_store import WindowStore
@@ -32,7 +35,9 @@ from edge_runtime.worker import Surroundings, Worker
 
 log = logging.getLogger(__name__)
 
-_FINISH_SECONDS = 5.0  # how long a clean stop waits for queued readings, and then for acknowledgements
+_FINISH_SECONDS = 3.5  # how long a clean stop waits for queued readings and for acknowledgements
+_GOODBYE_SECONDS = 0.5
+_LOOK_SECONDS = 0.01
 _FIRST_RETRY_SECONDS = 1.0
 
 
@@ -53,14 +58,14 @@ class Daemon:
         self._since = rfc3339(time.time())
         self._stop_wishes: SimpleQueue[None] = SimpleQueue()  # its put, unlike Event.set, may interrupt its own get
         self._failure: Exception | None = None
-        self._connects = 0
+        self._connects = self._bad_acks = 0
         self._state: Literal["online", "stopped"] = "online"
         loaded: Loaded = {}
         state = path.parent / self._config.state.folder
         self._assembled = [assemble(pipeline, path.parent, loaded, state) for pipeline in self._config.pipeline]
         self._store = WindowStore(state / f"{path.stem}.windows")
         self._intake = Intake()
-        self._outboxes = {one.config.name: MemoryOutbox(self._wake) for one in self._assembled}
+        self._outboxes = Outboxes(self._config, state, self._boot, wake=self._wake, on_gap=self._publish_gaps)
         self._connection = self._make_connection(path.parent)
         self._workers = {one.config.name: self._make_worker(one) for one in self._assembled}
 
@@ -80,6 +85,7 @@ class Daemon:
             _log_choice(assembled.config.name, assembled.served)
         takers = [(one.topic, self._workers[one.config.name].queue) for one in self._assembled]
         self._intake.open(takers, self._connection.acknowledge)
+        self._outboxes.start()
         for worker in self._workers.values():
             worker.start()
         if self._connect():
@@ -100,6 +106,8 @@ class Daemon:
         for one in self._assembled:
             asked = one.topic.subscription
             wanted[asked] = max(wanted.get(asked, 0), one.config.source.qos)
+        if self._outboxes.wants_acks:
+            wanted[self._topic("ack")] = 1
         session = Session(
             client_id=client_id(config),
             clean=False,  # the broker keeps readings while the daemon is away
@@ -112,17 +120,31 @@ class Daemon:
         return Connection(
             broker_of(config, folder),
             session,
-            on_messages=lambda messages: self._supervise(partial(self._intake.receive, messages)),
+            on_messages=lambda messages: self._supervise(partial(self._receive, messages)),
             on_connected=lambda: self._supervise(self._announce),
-            supplies=tuple(self._outboxes.values()),
+            supplies=self._outboxes.supplies,
         )
+
+    def _receive(self, messages: Sequence[Message]) -> None:
+        """Take in what was read from the network: readings, and what subscribers say they have."""
+        if self._outboxes.wants_acks:
+            acks = [message for message in messages if message.topic == self._topic("ack")]
+            for message in acks:
+                self._bad_acks += not self._outboxes.acknowledge(message.payload)
+            if acks:
+                self._connection.acknowledge(acks)
+                messages = [message for message in messages if message.topic != self._topic("ack")]
+        self._intake.receive(messages)
+
+    def _publish_gaps(self, gaps: Sequence[Gap]) -> None:
+        self._connection.publish(self._topic("gap"), gap_message(gaps))
 
     def _wake(self) -> None:
         self._connection.wake()  # made after the outboxes, which it takes from
 
     def _make_worker(self, assembled: Assembled) -> Worker:
         around = Surroundings(
-            outbox=self._outboxes[assembled.config.name],
+            outbox=self._outboxes.of[assembled.config.name],
             done=self._intake.done,
             room=self._connection.wake,
             topic_of=partial(self._prediction_topic, assembled.config.name),
@@ -160,6 +182,7 @@ class Daemon:
         log.info("connected to the broker, %s", "first time" if self._connects == 1 else f"time {self._connects}")
         self._publish_status()
         self._publish_health()
+        self._outboxes.reconnected()
 
     def _publish_status(self) -> None:
         status = Status(self._state, self._boot, rfc3339(time.time()))
@@ -187,22 +210,29 @@ class Daemon:
 
     def _shut_down(self) -> None:
         """Finish what was taken in, say so, and go; what was not taken in stays with the broker."""
+        end = time.monotonic() + _FINISH_SECONDS
         self._intake.close()
         for name, worker in self._workers.items():
-            left = worker.finish(_FINISH_SECONDS)
+            left = worker.finish(max(end - time.monotonic(), 0.0))
             if left:
                 log.error("%s had no time for %d readings; those of QoS 1 stay with the broker", name, left)
         # A worker that hangs in its model may still change its windows.
         settled = [one for one in self._assembled if not self._workers[one.config.name].is_running]
         self._store.save({one.config.name: one.pipeline.windows for one in settled})
-        self._connection.flush(_FINISH_SECONDS)
+        self._deliver(end)
         self._publish_health()
         self._state = "stopped"  # also what a reconnect says from here on
         self._publish_status()
-        if not self._connection.flush(_FINISH_SECONDS):
-            log.error("lost: %d messages that the broker has not acknowledged", self._connection.unacknowledged())
+        self._connection.flush(_GOODBYE_SECONDS)
         self._connection.stop()
         log.info("stopped")
+
+    def _deliver(self, end: float) -> None:
+        """Send what waits in memory until so many monotonic seconds; store the rest, or say that it is lost."""
+        while self._connection.connected and self._outboxes.waiting() and time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)
+        if not self._outboxes.close(max(end - time.monotonic(), _GOODBYE_SECONDS)):
+            log.error("lost: %d predictions that could not be stored", self._outboxes.waiting())
 
     def _supervise(self, work: Callable[[], None]) -> None:
         """Run what a thread is for; whatever ends it early ends the daemon, with the reason, not in silence."""

@@ -29,7 +29,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes 0600, but the daemon reads packages under its own user
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
@@ -37,8 +37,8 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.unlink(temporary)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable: on ext4 the directory entry is synced separately from the file."""
+def sync_folder(folder: Path) -> None:
+    """Make renames and new files durable: on ext4 the directory entry is synced separately from the file."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

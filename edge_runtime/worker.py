@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from edge_runtime.assemble import Assembled
-from edge_runtime.config_options import seconds
 from edge_runtime.inference.postprocess import Outcome
 from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Prediction, encode, rfc3339
 from edge_runtime.messaging.message import Message
 from edge_runtime.messaging.outbox.contract import Entry, Outbox
 from edge_runtime.monitoring.health import PipelineCounters, PipelineHealth
+from edge_runtime.option_types import seconds
 from edge_runtime.sources.reading_queue import ReadingQueue
 from edge_runtime.stream.pipeline import Arrival, Due
 

@@ -85,7 +85,7 @@ def test_damaged_windows_are_set_aside_and_counted(
     sensors.send_numbers("sensors/pump/reading", a=1, b=0)
     watcher.wait_for_predictions(1)
     assert daemon.terminate() == 0
-    (file,) = (site.folder / "state").iterdir()
+    (file,) = (site.folder / "state").glob("*.windows")
     damaged = bytes([*file.read_bytes()[:-1], file.read_bytes()[-1] ^ 1])
     file.write_bytes(damaged)
     daemon = site.start(config)
@@ -94,7 +94,7 @@ def test_damaged_windows_are_set_aside_and_counted(
     got = watcher.wait_for_predictions(2)[-1]
     assert (got["reading"], got["value"]) == (1, 10.0)
     watcher.wait_for(lambda: watcher.health["boot"] == got["boot"] and watcher.health["state_files_damaged"] == 1)
-    assert [kept.read_bytes() for kept in (site.folder / "state").iterdir()] == [damaged]
+    assert [kept.read_bytes() for kept in (site.folder / "state").glob("*.damaged")] == [damaged]
     assert daemon.terminate() == 0
 
 

@@ -16,8 +16,9 @@ from daemons import Site, run_verb
 
 
 def files_in(folder: Path) -> dict[Path, bytes | None]:
-    """Return everything below a folder with its content."""
-    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+    """Return everything below a folder with its content, except the daemon's own state."""
+    kept = [path for path in folder.rglob("*") if folder / "state" not in (path, *path.parents)]
+    return {path: path.read_bytes() if path.is_file() else None for path in kept}
 
 
 def refuse(config: Path, code: str, status: int) -> str:
