@@ -7,11 +7,14 @@ import time
 
 from faults.plant import WINDOW
 from faults.result import Bench, Result
-from faults.rig import IN_FLIGHT, Rig, Setup
+from faults.rig import IN_FLIGHT, UNACKNOWLEDGED, Rig, Setup
 
 _RECONNECT_WITHIN = 5.0
-# Readings to the broker, readings to the daemon, predictions to the broker, predictions to the control room.
-_WINDOW = 3 * WINDOW + IN_FLIGHT
+
+
+def _window(delivery: str) -> int:
+    """Return what can be on its way: readings to broker and daemon, predictions to broker and control room."""
+    return 3 * WINDOW + (UNACKNOWLEDGED if delivery == "end_to_end" else IN_FLIGHT)
 
 
 def _again(rig: Rig, result: Result, *, kill: bool, forget: bool, away: float) -> None:
@@ -34,7 +37,7 @@ def _restarts(bench: Bench, row: str, setup: Setup, *, kill: bool) -> Result:
         for _ in range(rounds):
             time.sleep(chance.uniform(0, 3))
             _again(rig, result, kill=kill, forget=False, away=chance.uniform(0, 1))
-        rig.settle(result, faults=rounds, window=_WINDOW, broker_loses=kill)
+        rig.settle(result, faults=rounds, window=_window(setup.delivery), broker_loses=kill)
     return result
 
 
@@ -63,7 +66,7 @@ def _forgetting(bench: Bench, row: str, delivery: str) -> Result:
         for _ in range(rounds):
             time.sleep(chance.uniform(0.5, 3))
             _again(rig, result, kill=True, forget=True, away=chance.uniform(0, 1))
-        rig.settle(result, faults=rounds, window=_WINDOW, broker_loses=True)
+        rig.settle(result, faults=rounds, window=_window(delivery), broker_loses=True)
     return result
 
 
@@ -90,7 +93,7 @@ def _overfull(bench: Bench, row: str, delivery: str) -> Result:
                 time.sleep(0.1)
             rig.subscriber.come_back()
             result.expect(rig.wait_for_arrivals(50, 15), "nothing came after the control room was back")
-        verdict = rig.settle(result, faults=rounds, window=_WINDOW + 2 * most, broker_loses=True)
+        verdict = rig.settle(result, faults=rounds, window=_window(delivery) + 2 * most, broker_loses=True)
     dropped = result.numbers["readings lost in the broker"]
     told = result.numbers["predictions lost in the broker"]
     if delivery == "broker":

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from faults.packets import HoldAcknowledgements
+from faults.plant import WINDOW
 from faults.power import why_not
 from faults.result import Bench, Result
-from faults.rig import Rig, Setup
+from faults.rig import UNACKNOWLEDGED, Rig, Setup
 
 _PAGE = 4096
 
@@ -37,15 +38,13 @@ def full(bench: Bench) -> Result:
         return result
     with (
         _small_disk(bench.folder / "small") as small,
-        Rig(bench.folder, Setup(proxied=True, state=small / "state"), bench.seed) as rig,
+        Rig(bench.folder, Setup(delivery="end_to_end", state=small / "state"), bench.seed) as rig,
     ):
-        hold = HoldAcknowledgements()
-        rig.witness.inner = hold
         for _ in range(rounds):
             rig.wait_for_arrivals(50, 10)
             filler = small / "filler"
             _fill(filler)
-            hold.close()
+            rig.subscriber.acknowledging = False  # so that predictions have to be stored
             predictions = _predictions(rig)
             told = rig.subscriber.wait_for(lambda: bool((rig.outbox() or {}).get("fault")), 15)
             result.expect(told, "the health message names no fault of the outbox while the disk is full")
@@ -53,12 +52,11 @@ def full(bench: Bench) -> Result:
             result.highest("predictions while full", _predictions(rig) - predictions)
             result.expect(_predictions(rig) > predictions, "no inference while the disk is full")
             filler.unlink()
-            hold.open()
-            rig.proxy.cut()
+            rig.subscriber.acknowledging = True
             well = rig.subscriber.wait_for(lambda: not (rig.outbox() or {"fault": "none"}).get("fault"), 20)
             result.expect(well, "the fault stays although there is space again")
             result.expect(rig.wait_for_arrivals(50, 20), "no predictions after there was space again")
-        rig.settle(result, faults=rounds)
+        rig.settle(result, faults=rounds, window=WINDOW + UNACKNOWLEDGED)
         rig.kill_daemon()
     return result
 

@@ -28,8 +28,9 @@ from faults.witness import Witness
 from edge_runtime.monitoring.health import PipelineHealth
 
 READY_SECONDS = 30.0
-_QUIET_SECONDS = 12.0  # without any progress for so long, what is still missing counts as lost
+_QUIET_SECONDS = 30.0  # without any progress for so long, what is still missing counts as lost; longest pause: 20 s
 IN_FLIGHT = 100  # messages between the daemon and the broker at most
+UNACKNOWLEDGED = 1000  # messages sent and not acknowledged end to end at most; sent again after a crash or reconnect
 
 
 @dataclass(frozen=True)
@@ -183,15 +184,13 @@ class Rig:
                 seen, since = progress, time.monotonic()
             time.sleep(0.1)
 
-    def settle(
-        self, result: Result, *, faults: int, window: int = WINDOW + IN_FLIGHT, broker_loses: bool = False
-    ) -> Verdict:
+    def settle(self, result: Result, *, faults: int, window: int | None = None, broker_loses: bool = False) -> Verdict:
         """Let everything come, stop the daemon, and write the account and the judgement into the result.
 
         Args:
             result: What to write to.
             faults: How many were done.
-            window: Most repeats for each.
+            window: Most repeats for each; None for what can be on its way between daemon and control room.
             broker_loses: Whether the broker was made to lose things; then the witness tells whose loss it is.
         """
         self.drain()
@@ -201,7 +200,8 @@ class Rig:
         verdict = self.subscriber.ledger.verdict()
         if broker_loses:
             self._part(result, verdict)
-        judge(result, verdict, faults * window)
+        on_its_way = UNACKNOWLEDGED if self.setup.delivery == "end_to_end" else IN_FLIGHT
+        judge(result, verdict, faults * (WINDOW + on_its_way if window is None else window))
         self._judge_account(result)
         result.highest("ready s", max(self.ready_seconds, default=None))
         result.highest("max RSS MiB", self.max_rss_mib)

@@ -25,12 +25,12 @@ class Subscriber:
         health: Latest health message, {} before the first.
         states: (state, boot, moment) of all status messages.
         latencies: (moment, seconds from the sensor's send to the arrival here, historical) of each new prediction.
-        faults: Distinct outbox faults the health messages named.
+        acknowledging: Whether it sends the cumulative acknowledgements of end_to_end delivery; may be changed.
         health_log: (moment, health) of all health messages, the last 5000.
 
     Args:
         port: The broker's.
-        acknowledging: Whether it sends the cumulative acknowledgements of end_to_end delivery.
+        acknowledging: See above.
     """
 
     def __init__(self, port: int, *, acknowledging: bool) -> None:
@@ -39,7 +39,7 @@ class Subscriber:
         self.health_log: list[tuple[float, dict[str, Any]]] = []
         self.states: list[tuple[str, str, float]] = []
         self.latencies: list[tuple[float, float, bool]] = []
-        self._port, self._acknowledging = port, acknowledging
+        self._port, self.acknowledging = port, acknowledging
         self._sent_at: dict[int, float] = {}
         self._acknowledged: dict[Key, int] = {}
         self._changed = threading.Condition()
@@ -121,7 +121,7 @@ class Subscriber:
 
     def _acknowledge(self) -> None:
         while not self._closing.wait(_ACKNOWLEDGE_EVERY):
-            if not self._acknowledging or not self._client.is_connected():
+            if not self.acknowledging or not self._client.is_connected():
                 continue
             with self._changed:
                 marks = {key: self.ledger.watermark(key) for key in self.ledger.streams()}
