@@ -45,8 +45,8 @@ class Plant:
     rate: float = 0.1
     together: float = 1.0
     hop: float = 1.0
-    daemon_us: float = 50.0
-    broker_us: float = 30.0
+    daemon_us: float = 60.0
+    broker_us: float = 45.0
     slower: float = 4.0
     cores: int = 3
     broker_cores: int = 1
@@ -55,7 +55,7 @@ class Plant:
     row_bytes: float = 600.0
     payload_bytes: float = 700.0
     daemon_mb: float = 75.0
-    asset_bytes: float = 4000.0
+    asset_bytes: float = 2350.0
 
 
 @dataclass(frozen=True)

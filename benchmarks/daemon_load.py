@@ -53,7 +53,8 @@ def _compared(options: argparse.Namespace, plan: Plan) -> tuple[str, list[Slot],
     absent = {"node-red": node_red} if isinstance(node_red, str) else {}
     slots = run.run(loads, here, plan, _tell)
     judged = table.verdicts(slots)
-    return f"{table.markdown(slots, loads, absent)}\n\n{table.verdict_table(judged)}", slots, judged
+    parts = (table.markdown(slots, loads, absent), table.busy(slots), table.verdict_table(judged))
+    return "\n\n".join(parts), slots, judged
 
 
 def _scaled(options: argparse.Namespace, plan: Plan) -> tuple[str, list[Slot], list[table.Verdict]]:

@@ -9,15 +9,20 @@ from typing import TypeAlias
 import numpy as np
 
 from edge_runtime.config_options import PipelineConfig
+from edge_runtime.decision_checks import misfits
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array, Tensor
+from edge_runtime.inference.features import Features
 from edge_runtime.inference.postprocess import Argmax, Decision, Value
+from edge_runtime.judging import guard_of, judge_of
 from edge_runtime.messaging.topics import SourceTopic
 from edge_runtime.option_types import size_in_bytes
 from edge_runtime.package.choice import Wishes
 from edge_runtime.package.manifest import Manifest
 from edge_runtime.package.serving import ServedModel, load_for_serving
 from edge_runtime.stream.decode import Decoder
+from edge_runtime.stream.input_guard import InputGuard
+from edge_runtime.stream.judge import Judge
 from edge_runtime.stream.pipeline import Due, Feeder, Pipeline
 from edge_runtime.stream.window import WindowRule, Windows
 
@@ -36,6 +41,8 @@ class Assembled:
         pipeline: Ready for payloads.
         topic: Where its readings come from.
         unit: Engineering unit of its values, "" for none.
+        guard: Of its readings.
+        judge: Of its predictions.
     """
 
     config: PipelineConfig
@@ -43,6 +50,8 @@ class Assembled:
     pipeline: Pipeline
     topic: SourceTopic
     unit: str
+    guard: InputGuard
+    judge: Judge
 
 
 def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path | None = None) -> Assembled:
@@ -67,7 +76,11 @@ def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path |
     output, decision = _output(config, served.manifest), _decision(config, served.manifest)
     rule = WindowRule(config.window.size, config.window.hop, _features(config), config.window.padding)
     tensor = _only_input(config, served.manifest)
-    _refuse_reordering(config, tensor, rule)
+    features = served.manifest.computed
+    if features is None:
+        _refuse_reordering(config, tensor, rule)
+    else:
+        _demand_window_of(features, config, rule)
     pipeline = Pipeline(
         Decoder(
             fields=config.source.fields,
@@ -78,16 +91,24 @@ def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path |
             form=config.source.format,
         ),
         Windows(rule, config.source.max_streams),
-        Feeder(tensor, config.window.layout, served.manifest.preprocess),
+        Feeder(tensor, config.window.layout, served.manifest.preprocess, features),
         served.engine,
         (output, decision),
     )
-    scores = _try_out(config, pipeline, rule)
+    scores = _try_out(config, pipeline, _two_windows(rule, features))
     if isinstance(decision, Argmax) and decision.labels and len(decision.labels) != scores:
         problem = f"there are {len(decision.labels)} labels for the {scores} numbers of the model's output {output}"
         raise _misfit("E-PIPELINE-DECISION", config, problem, "name every class once, in the model's order")
     unit = decision.unit if isinstance(decision, Value) else ""
-    return Assembled(config, served, pipeline, SourceTopic.parse(config.source.topic, config.source.share), unit)
+    return Assembled(
+        config=config,
+        served=served,
+        pipeline=pipeline,
+        topic=SourceTopic.parse(config.source.topic, config.source.share),
+        unit=unit,
+        guard=guard_of(config),
+        judge=judge_of(config, decision),
+    )
 
 
 def _wishes(config: PipelineConfig) -> Wishes:
@@ -125,6 +146,20 @@ def _refuse_reordering(config: PipelineConfig, tensor: Tensor, rule: WindowRule)
     )
 
 
+def _demand_window_of(features: Features, config: PipelineConfig, rule: WindowRule) -> None:
+    """Refuse a window that the package's features are not declared for."""
+    if (rule.size, rule.features, config.window.layout) == (features.size, features.channels, "time_first"):
+        return
+    raise _misfit(
+        "E-PIPELINE-SHAPE",
+        config,
+        f"a window is {rule.size} readings x {rule.features} numbers ({config.window.layout}), the package computes "
+        f"features of {features.size} x {features.channels} (time_first)",
+        f'set window.size = {features.size} and window.layout = "time_first", and have fields name '
+        f"{features.channels} numbers, read {features.sample_rate:g} times a second",
+    )
+
+
 def _output(config: PipelineConfig, manifest: Manifest) -> str:
     names = [tensor.name for tensor in manifest.outputs if tensor.dtype.startswith(_NUMBERS)]
     floats = [tensor.name for tensor in manifest.outputs if tensor.dtype.startswith("float")]
@@ -149,18 +184,24 @@ def _decision(config: PipelineConfig, manifest: Manifest) -> Decision:
         strange = ", ".join(sorted(set(found.alarm_on) - set(found.labels)))
         fix = f"use labels of the model: {', '.join(found.labels)}"
         raise _misfit("E-PIPELINE-DECISION", config, f"alarm_on names {strange}, which is no label", fix)
+    for problem in misfits((), config, found):
+        raise _misfit("E-PIPELINE-DECISION", config, problem.message, problem.fix)
     return found
 
 
-def _try_out(config: PipelineConfig, pipeline: Pipeline, rule: WindowRule) -> int:
+def _two_windows(rule: WindowRule, features: Features | None) -> Array:
+    """Return a window of zeros and one that a model tells from it; most features of any constant are the same."""
+    shape = (rule.size, rule.features)
+    other = np.ones(shape) if features is None else np.random.default_rng(0).standard_normal(shape)
+    return np.stack([np.zeros(shape), other]).astype(np.float32)
+
+
+def _try_out(config: PipelineConfig, pipeline: Pipeline, windows: Array) -> int:
     """Run windows through model and decision, as what fits on paper may still not run.
 
     Returns how many numbers the output has. A model that mixes up windows which it is given together, as some with an
     open batch dimension do, gets them one by one from here on.
     """
-    windows = np.stack(
-        [np.zeros((rule.size, rule.features), np.float32), np.ones((rule.size, rule.features), np.float32)]
-    )
     try:
         alone = [pipeline.infer(windows[:1]), pipeline.infer(windows[1:])]
         pipeline.predict([Due("", 1, None, 0.0, windows[0])])
@@ -168,7 +209,7 @@ def _try_out(config: PipelineConfig, pipeline: Pipeline, rule: WindowRule) -> in
         raise _misfit(
             "E-PIPELINE-SHAPE",
             config,
-            f"a window of {rule.size} readings x {rule.features} numbers does not fit the model: {error}",
+            f"a window of {windows.shape[1]} readings x {windows.shape[2]} numbers does not fit the model: {error}",
             "compare window.size, the fields and window.layout with the input in `edgeopt inspect PACKAGE`",
         ) from error
     except IndexError as error:

@@ -9,6 +9,7 @@ import msgspec
 
 from edge_runtime.config_options import BrokerConfig, Config, PipelineConfig, Source, Topics
 from edge_runtime.config_problems import ConfigError, Key, Problem, line_of, problems_in
+from edge_runtime.decision_checks import decision_problems
 from edge_runtime.delivery_options import delivery_problems
 from edge_runtime.errors import BadInput
 from edge_runtime.messaging.broker import Broker
@@ -84,6 +85,7 @@ def _meaning(config: Config) -> list[Problem]:
     names = [pipeline.name for pipeline in config.pipeline]
     for index, pipeline in enumerate(config.pipeline):
         problems += _source_meaning(("pipeline", index, "source"), pipeline.source)
+        problems += decision_problems(("pipeline", index), pipeline)
         problems += _share_meaning(("pipeline", index, "source", "share"), pipeline)
         if pipeline.name in names[:index]:
             message = f"two pipelines are called {pipeline.name!r}"

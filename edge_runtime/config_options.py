@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from edge_runtime.decision_options import AlarmConfig, QualityConfig, ReportConfig
 from edge_runtime.delivery_options import DeliveryConfig, OutboxConfig
 from edge_runtime.inference.postprocess import Decision
 from edge_runtime.option_types import Duration, Size
@@ -131,6 +132,9 @@ class PipelineConfig(Struct, frozen=True):
     batch: Batch = Batch()
     model: ModelConfig = ModelConfig()
     delivery: DeliveryConfig = DeliveryConfig()
+    alarm: AlarmConfig = AlarmConfig()
+    report: ReportConfig = ReportConfig()
+    quality: QualityConfig = QualityConfig()
 
 
 class Config(Struct, frozen=True):

@@ -83,6 +83,12 @@ def line_of(text: str, key: Key) -> int:
     return 1
 
 
+def did_you_mean(word: str, known: list[str]) -> str | None:
+    """Return a question that names the known word closest to a misspelt one, None where none is close."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else None
+
+
 def _problems_in_value(value: Any, expected: Any, key: Key) -> Iterator[Problem]:
     tables, brackets = list(_tables_in(expected)), _brackets(expected, key)
     entries = value if isinstance(value, list) else [value]
@@ -152,7 +158,7 @@ def _form_of(expected: Any) -> str | None:
 
 
 def _unknown(name: str, key: Key, known: list[str]) -> Problem:
-    fix = _did_you_mean(name, known) or f"remove it; known here: {', '.join(known)}"
+    fix = did_you_mean(name, known) or f"remove it; known here: {', '.join(known)}"
     return Problem("E-CONFIG-UNKNOWN-KEY", key, f"{name!r} is no option of {_where(key[:-1])}", fix)
 
 
@@ -175,13 +181,8 @@ def _wrong_value(value: Any, why: str, expected: Any, key: Key) -> Problem:
 
 def _wrong_choice(value: Any, choices: Iterable[Any], key: Key) -> Problem:
     words = [str(choice) for choice in choices]
-    fix = _did_you_mean(str(value), words) or _choose(str(key[-1]), choices)
+    fix = did_you_mean(str(value), words) or _choose(str(key[-1]), choices)
     return Problem("E-CONFIG-VALUE", key, f"{_shown(key, value)} is not known", fix)
-
-
-def _did_you_mean(word: str, known: list[str]) -> str | None:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else None
 
 
 def _choose(name: str, choices: Iterable[Any]) -> str:

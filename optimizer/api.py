@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from edge_runtime.inference.engine import Array
-from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.package import archive
 from optimizer import flow, metrics
-from optimizer.data import Dataset, dataset_from_arrays, load_dataset
+from optimizer.data import Dataset, dataset_from_arrays, dataset_of_windows, load_dataset
 from optimizer.evaluate import Budget
 from optimizer.load import LoadedModel, load_model
 from optimizer.report.record import of_package
@@ -36,8 +35,8 @@ def run(model: str | Path, data: Data, words: Mapping[str, Any]) -> Result:
     given = _fields(words)
     identity: Identity = given.setdefault("identity", Identity())
     request = Request(
-        calibration=_dataset(calibration, loaded, identity.preprocess),
-        evaluation=_dataset(evaluation, loaded, identity.preprocess),
+        calibration=_dataset(calibration, loaded, identity),
+        evaluation=_dataset(evaluation, loaded, identity),
         **given,
     )
     return flow.optimize(loaded, request)
@@ -70,10 +69,13 @@ def _fields(words: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _dataset(samples: Samples, model: LoadedModel, preprocess: Preprocess) -> Dataset | None:
+def _dataset(samples: Samples, model: LoadedModel, identity: Identity) -> Dataset | None:
+    preprocess, features = identity.preprocess, identity.features
     if samples is None:
         return None
     if not isinstance(samples, Mapping):
-        return load_dataset(str(samples), model.inputs, preprocess)
+        return load_dataset(str(samples), model.inputs, preprocess, features=features)
     arrays = {name: array for name, array in samples.items() if name != _LABELS}
+    if features is not None:
+        return dataset_of_windows(arrays, samples.get(_LABELS), model.inputs, preprocess, features)
     return dataset_from_arrays(arrays, samples.get(_LABELS), model.inputs, preprocess, "arrays")

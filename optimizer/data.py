@@ -12,8 +12,10 @@ import numpy as np
 
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array, SampleArray, SampleFeeds, Tensor
+from edge_runtime.inference.features import Features
 from edge_runtime.inference.preprocess import Preprocess
 from optimizer import data_sources
+from optimizer.feature_data import FeatureArray, RawWindows, raw_windows
 from optimizer.lazy_arrays import IN_MEMORY_BYTES, MappedArray, blocks
 
 
@@ -31,6 +33,8 @@ class Dataset:
         source: Where the samples came from, as the user wrote it.
         ignored: Names of arrays in the source that no input or label uses.
         reload: Makes this dataset again, in this process or another; None where it was made from arrays.
+        raw: The windows that the feeds are features of; None where the feeds are what the user gave, or by value in
+            another process.
     """
 
     feeds: SampleFeeds
@@ -38,6 +42,7 @@ class Dataset:
     source: str
     ignored: tuple[str, ...] = ()
     reload: Callable[[], Dataset] | None = field(default=None, repr=False, compare=False)
+    raw: RawWindows | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(next(iter(self.feeds.values())))
@@ -49,7 +54,8 @@ class Dataset:
     def first(self, count: int) -> Dataset:
         """Return a dataset of the first `count` samples, or of all where there are fewer."""
         labels = self.labels[:count] if self.labels is not None else None
-        return Dataset(self.head(count), labels, self.source, self.ignored)
+        raw = self.raw.first(count) if self.raw is not None else None
+        return Dataset(self.head(count), labels, self.source, self.ignored, raw=raw)
 
     @cached_property
     def sha256(self) -> str:
@@ -73,7 +79,11 @@ def _made_again(reload: Callable[[], Dataset]) -> Dataset:
 
 
 def load_dataset(
-    spec: str, inputs: Sequence[Tensor], preprocess: Preprocess, in_memory: int = IN_MEMORY_BYTES
+    spec: str,
+    inputs: Sequence[Tensor],
+    preprocess: Preprocess,
+    in_memory: int = IN_MEMORY_BYTES,
+    features: Features | None = None,
 ) -> Dataset:
     """Read what `spec` names and check it against the model's inputs.
 
@@ -82,14 +92,31 @@ def load_dataset(
         inputs: The model's inputs.
         preprocess: Applied to every floating-point input.
         in_memory: Inputs of fewer bytes are held in memory, preprocessed; larger ones are read when they are used.
+        features: Computed of what is read, which are raw windows then, before `preprocess`.
 
     Raises:
-        BadInput: E-DATA-… naming what is wrong; nothing is guessed, cut or filled in.
+        BadInput: E-DATA-… or E-FEATURES-… naming what is wrong; nothing is guessed, cut or filled in.
         EnvironmentFault: E-FILE-WRITE, there is no room for a temporary file.
     """
     arrays, labels = data_sources.read(spec, inputs, in_memory)
-    dataset = dataset_from_arrays(arrays, labels, inputs, preprocess, spec, in_memory)
-    return replace(dataset, reload=partial(load_dataset, spec, tuple(inputs), preprocess, in_memory))
+    raw = raw_windows(arrays, inputs, features, spec) if features is not None else None
+    feeds = _features_of(raw, inputs) if raw is not None else arrays
+    dataset = dataset_from_arrays(feeds, labels, inputs, preprocess, spec, in_memory)
+    reload = partial(load_dataset, spec, tuple(inputs), preprocess, in_memory, features)
+    return replace(dataset, reload=reload, raw=raw)
+
+
+def dataset_of_windows(
+    arrays: SampleFeeds, labels: Array | None, inputs: Sequence[Tensor], preprocess: Preprocess, features: Features
+) -> Dataset:
+    """Return the features of raw windows in memory as a dataset; see `load_dataset` for errors."""
+    raw = raw_windows(arrays, inputs, features, "arrays")
+    dataset = dataset_from_arrays(_features_of(raw, inputs), labels, inputs, preprocess, "arrays")
+    return replace(dataset, raw=raw)
+
+
+def _features_of(raw: RawWindows, inputs: Sequence[Tensor]) -> dict[str, SampleArray]:
+    return {t.name: FeatureArray(raw.arrays[t.name], raw.features, t.shape[1:]) for t in inputs}
 
 
 def dataset_from_arrays(

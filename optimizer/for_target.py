@@ -21,6 +21,7 @@ from optimizer.cache import Cache
 from optimizer.candidates import Candidate, choose, gate
 from optimizer.elsewhere import InstructionCounter, Predictor, RemoteStopwatch
 from optimizer.executor import opened
+from optimizer.feature_data import features_of_noise
 from optimizer.forms import Means, Shop
 from optimizer.load import LoadedModel
 from optimizer.needs import provider_of
@@ -63,6 +64,10 @@ class Job:
         engine, data = self.own.engine(), self.request.samples
         if data is not None:
             return data.head(batch_size_of(engine, count))
+        if (features := self.request.identity.features) is not None:
+            return features_of_noise(
+                features, self.request.identity.preprocess, self.model.inputs, batch_size_of(engine, count)
+            )
         return synthetic_feeds(engine, self.request.shapes)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.latency import Plan
 from devices import profile
+from edge_runtime.inference.features import Features
 from edge_runtime.inference.postprocess import Decision
 from edge_runtime.inference.preprocess import Preprocess
 from optimizer import metrics
@@ -26,12 +27,14 @@ class Identity:
         version: Counts up with every release of this model.
         preprocess: Applied before the model, in calibration and serving alike.
         decision: How the output is read, None leaves it to the daemon's configuration.
+        features: Computed of raw windows before `preprocess`; None where the model takes the window itself.
     """
 
     name: str = ""
     version: int = 1
     preprocess: Preprocess = field(default_factory=Preprocess)
     decision: Decision | None = None
+    features: Features | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,12 @@ class Request:
     measurements: tuple[Timed, ...] = ()
     machine: str | None = None
     engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        for data in (self.calibration, self.evaluation):
+            computed = data.raw.features if data is not None and data.raw is not None else None
+            if data is not None and computed != self.identity.features:
+                raise ValueError(f"{data.source}: the samples were not made with the features that are to be served")
 
     @property
     def targets(self) -> tuple[str, ...]:

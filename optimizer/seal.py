@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from devices.profile import Device
 from edge_runtime.inference import engines
 from edge_runtime.inference.batch import run_all
@@ -13,6 +15,7 @@ from edge_runtime.inference.engine import Array
 from edge_runtime.inference.ort import GUARD, OrtEngine
 from edge_runtime.package import golden
 from edge_runtime.package.manifest import (
+    FEATURES_FORMAT,
     FORMAT,
     Evidence,
     Golden,
@@ -24,6 +27,7 @@ from edge_runtime.package.manifest import (
     Variant,
 )
 from optimizer.candidates import Candidate
+from optimizer.feature_data import noise
 from optimizer.for_target import Job, Outcome
 from optimizer.load import LoadedModel
 from optimizer.needs import needs_of, provider_of
@@ -74,8 +78,9 @@ def seal(job: Job, outcomes: Sequence[Outcome]) -> tuple[Manifest, dict[str, byt
     forms = [*_gpu_forms(outcomes), *_forms(job, outcomes)]
     outputs = {one.form.name: run_all(one.form.engine(), inputs) for one in forms}
     files = {one.form.name: f"variants/{one.form.name}.onnx" for one in forms}
+    features = request.identity.features
     manifest = Manifest(
-        format=FORMAT,
+        format=FORMAT if features is None else FEATURES_FORMAT,
         name=request.identity.name or model.path.stem,
         version=request.identity.version,
         target=", ".join(outcome.target.name for outcome in outcomes),
@@ -88,9 +93,21 @@ def seal(job: Job, outcomes: Sequence[Outcome]) -> tuple[Manifest, dict[str, byt
         rejected=tuple(_rejected(outcomes)),
         source=_source(model, request, forms),
         decision=request.identity.decision,
+        features=msgspec.UNSET if features is None else features,
     )
     members = {files[one.form.name]: one.form.data for one in forms}
-    return manifest, {**members, _GOLDEN_FILE: golden.encode(inputs, outputs)}
+    return manifest, {**members, _GOLDEN_FILE: golden.encode(inputs, outputs, _windows(request, inputs))}
+
+
+def _windows(request: Request, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the raw windows that the golden inputs are features of; none where the model takes no features."""
+    if request.identity.features is None:
+        return {}
+    (name, array), *_ = inputs.items()
+    data = request.samples
+    if data is None or data.raw is None:
+        return {name: noise(request.identity.features, len(array))}
+    return data.raw.head(len(array))
 
 
 def _gpu_forms(outcomes: Sequence[Outcome]) -> list[_Sealed]:

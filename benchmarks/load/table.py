@@ -88,6 +88,13 @@ def verdict_table(found: Sequence[Verdict]) -> str:
     return "\n".join([*lines, *(f"| {each.goal} | {words[each.holds]} | {each.found} |" for each in found)])
 
 
+def busy(slots: Sequence[Slot]) -> str:
+    """Return how busy broker and generator were at the highest rates: whether one of them was the limit."""
+    found = {who: [slot.figures.get(f"{who}_share", 0.0) for slot in slots] for who in ("broker", "generator")}
+    words = [f"{who} {max(shares, default=0.0):.0f} %" for who, shares in found.items()]
+    return f"At the highest rates took, of a core, at most: {', '.join(words)}."
+
+
 def scale_table(slots: Sequence[Slot]) -> str:
     """Return the table of several daemons on one shared subscription."""
     columns = (

@@ -277,12 +277,13 @@ class Connection:
         wire = self._wire
         if self._acknowledged:
             wire.acknowledge([self._acknowledged.popleft() for _ in range(len(self._acknowledged))])
-        full = False
-        for supply in self._orders[0]:
-            while (room := wire.room()) > 0 and (batch := supply.take(room)):
-                wire.send(batch, supply)
-            full = full or room <= 0
-        self._orders.rotate(-1)
+        full = wire.room() <= 0
+        if not full:
+            for supply in self._orders[0]:
+                while (room := wire.room()) > 0 and (batch := supply.take(room)):
+                    wire.send(batch, supply)
+                full = full or room <= 0
+            self._orders.rotate(-1)  # only after a real turn, or who wakes this thread would choose who is next
         wire.flush()
         self._again = full and wire.room() > 0
 

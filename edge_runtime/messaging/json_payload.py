@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from edge_runtime.stream.quality import Quality
+
 SCHEMA_VERSION = 1
 
 
@@ -44,10 +46,10 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         model_version: Model version.
         variant: Form of the model that computed it.
         latency_ms: Time of the model's run in milliseconds, which windows that came together share.
-        quality: ``bad`` where the model gave no finite number; then there is no value.
+        quality: How far it can be trusted; ``bad_input``, ``stale`` and ``bad`` come without value and label.
         value: Class score, thresholded score or regression value.
         label: Class name.
-        alarm: Whether an operator should look.
+        alarm: Whether an operator should look, after all delays.
         unit: Engineering unit of value.
     """
 
@@ -64,7 +66,7 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     model_version: int
     variant: str
     latency_ms: float
-    quality: Literal["good", "bad"]
+    quality: Quality
     value: float | None = None
     label: str | None = None
     alarm: bool | None = None

@@ -20,7 +20,7 @@ TOO_LONG = "packet longer than the limit"
 
 _PUBLISH, _PUBACK = 0x30, 0x40
 _DUP, _QOS_1 = 0x08, 0x02
-_MOST_REMEMBERED = 4096  # topics and headers that are kept ready
+MOST_REMEMBERED = 4096  # topics and headers that are kept ready
 
 
 class Malformed(ValueError):
@@ -88,6 +88,10 @@ class Splitter:
             self._keep(data, at)
         return found
 
+    def topics_remembered(self) -> int:
+        """Return how many topics are kept decoded."""
+        return len(self._topics)
+
     def _keep(self, data: bytes, at: int) -> None:
         self._rest += data[at:]
         length, body = _long_length(data, at + 1)
@@ -139,7 +143,7 @@ class Splitter:
             raise Malformed(MALFORMED_PUBLISH) from error  # [MQTT-1.5.3-1]
         if not topic:
             raise Malformed(MALFORMED_PUBLISH)  # of MQTT 5 only with an alias, and none was offered
-        if len(self._topics) >= _MOST_REMEMBERED:
+        if len(self._topics) >= MOST_REMEMBERED:
             self._topics.clear()
         self._topics[name] = topic
         return topic
@@ -185,13 +189,13 @@ class Encoder:
         name = topic.encode()
         if len(name) > 0xFFFF:
             raise ValueError(f"a topic of {len(name)} bytes is longer than MQTT allows")
-        if len(self._topics) >= _MOST_REMEMBERED:
+        if len(self._topics) >= MOST_REMEMBERED:
             self._topics.clear()
         packed = self._topics[topic] = len(name).to_bytes(2, "big") + name
         return packed
 
     def _new_header(self, key: int) -> bytes:
-        if len(self._headers) >= _MOST_REMEMBERED:
+        if len(self._headers) >= MOST_REMEMBERED:
             self._headers.clear()
         packed = self._headers[key] = bytes([key & 0xFF]) + pack_length(key >> 8)
         return packed

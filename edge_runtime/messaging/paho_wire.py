@@ -39,7 +39,10 @@ _RECEIVE_MAXIMUM = 1000  # QoS 1 messages that an MQTT 5 broker may have unackno
 SILENCES = 1.5  # keepalives without a byte from the broker, after which the link counts as dead
 # What paho lets out of its decoders where a packet is not what it should be; 2.2 turns most of them into an error code.
 _DECODER_FAULTS = (ValueError, KeyError, IndexError, TypeError, AssertionError, AttributeError, struct.error)
-_PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x82, 0x8D
+_KEEPALIVE_TIMEOUT = 0x8D
+_UNDECODABLE = "undecodable packet"
+
+DISCONNECT_TYPE = PacketTypes.DISCONNECT
 
 SILENT = "the broker was silent for too long"
 
@@ -182,9 +185,14 @@ class PahoWire:
 
     def _let_paho_read(self) -> None:
         try:
-            self._client.loop_read()
+            found = self._client.loop_read()
         except _DECODER_FAULTS as error:
-            self.loss = Loss(f"the broker sent what is no MQTT: {error}", by_peer=True, kind="undecodable packet")
+            self.loss = Loss(f"the broker sent what is no MQTT: {error}", by_peer=True, kind=_UNDECODABLE)
+            return
+        accepted = self.answer is not None and self.answer.accepted
+        if found == MQTTErrorCode.MQTT_ERR_PROTOCOL and accepted and (self.loss is None or self.loss.kind is None):
+            # 2.0 and 2.1 tell their caller, and on_disconnect something else.
+            self.loss = Loss("the broker sent what is no MQTT", by_peer=True, kind=_UNDECODABLE)
 
     def _drop_unsent(self) -> None:
         """Count what paho forgets with a connection: QoS 0 messages that it had not written."""
@@ -225,16 +233,20 @@ class PahoWire:
         if self.loss is not None:
             return
         if flags.is_disconnect_packet_from_server:
-            words = f"the broker ended the connection: {reason}"
-            self.loss = Loss(words, taken_over=reason.value == TAKEN_OVER, by_peer=True)
+            code, words = self._farewell(reason)
+            words = f"the broker ended the connection: {words}"
+            self.loss = Loss(words, taken_over=code == TAKEN_OVER, by_peer=True)
         else:
             self.loss = self._loss_without_a_word(reason)
+
+    def _farewell(self, reason: ReasonCode) -> tuple[int, str]:
+        """Return the reason code of the broker's DISCONNECT and its words."""
+        return reason.value, str(reason)
 
     def _loss_without_a_word(self, reason: ReasonCode) -> Loss:
         if reason.value == _KEEPALIVE_TIMEOUT:
             return Loss(SILENT)
-        kind = "undecodable packet" if reason.value == _PROTOCOL_ERROR else None
-        return Loss(f"the connection broke: {reason}", by_peer=True, kind=kind)
+        return Loss(f"the connection broke: {reason}", by_peer=True)
 
     def _handle_subscribe(
         self, _client: Client, _user: object, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
@@ -296,10 +308,10 @@ def settle(done: Sequence[tuple[Supply, int]]) -> None:
             tickets = []
 
 
-def reason_name(code: int) -> str:
-    """Return the standard's words for the reason code of a PUBACK."""
+def reason_name(code: int, packet_type: int = PacketTypes.PUBACK) -> str:
+    """Return the standard's words for the reason code of a packet."""
     try:
-        return str(ReasonCode(PacketTypes.PUBACK, identifier=code))
+        return str(ReasonCode(packet_type, identifier=code))
     except (KeyError, ValueError, AssertionError, IndexError):
         return f"reason 0x{code:02X}"
 

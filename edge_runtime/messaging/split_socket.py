@@ -14,6 +14,7 @@ from edge_runtime.messaging.packets import Malformed, Split, Splitter
 
 _READ_BYTES = 64 << 10
 _MOST_READ_BYTES = 1 << 20  # in one turn; then acknowledgements and timers have theirs
+_DISCONNECT = 0xE0
 _NOTHING = Split([], [], [])
 
 
@@ -33,6 +34,7 @@ class SplitSocket:
         written_at: time.monotonic of the latest bytes to the peer.
         written: Bytes handed to the operating system (or TLS) since the beginning.
         queued: Bytes taken for sending since the beginning.
+        farewell: Reason code of the DISCONNECT that the broker sent, 0 where it gave none (MQTT 5).
         linger: Seconds that `close` may take to send what waits.
     """
 
@@ -42,6 +44,7 @@ class SplitSocket:
         self.more = False
         self.read_at = self.written_at = time.monotonic()
         self.written = self.queued = 0
+        self.farewell = 0
         self.linger = 0.0
         self._raw, self._splitter, self._most_unsent = raw, splitter, most_unsent
         self._for_paho, self._unsent = bytearray(), bytearray()
@@ -162,6 +165,8 @@ class SplitSocket:
             return _NOTHING
         for packet in split.others:
             self._for_paho += packet
+            if packet[0] == _DISCONNECT and len(packet) > 2:
+                self.farewell = packet[2]
         return split
 
     def _break(self, reason: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from edge_runtime.messaging.broker import Broker
 from edge_runtime.messaging.message import Message, Outgoing, Supply
 from edge_runtime.messaging.packets import FIRST_ID, IDS, Encoder, Split, Splitter, puback
-from edge_runtime.messaging.paho_wire import SILENCES, SILENT, PahoWire, reason_name, settle
+from edge_runtime.messaging.paho_wire import DISCONNECT_TYPE, SILENCES, SILENT, PahoWire, reason_name, settle
 from edge_runtime.messaging.split_socket import SplitSocket, tune
 from edge_runtime.messaging.wire import Loss, ProtocolVersion, Session
 
@@ -59,6 +59,8 @@ class SplitWire(PahoWire):
         split = link.read()
         while link.holds_for_paho() and self.loss is None:
             self._let_paho_read()
+        if self._client.want_write():
+            self._client.loop_write()  # SUBSCRIBE goes before anything that says that we are here
         messages = split.messages
         if messages and (self.answer is None or not self.answer.accepted):
             self.loss = Loss(
@@ -205,6 +207,11 @@ class SplitWire(PahoWire):
             _, supply, tickets = self._written.popleft()
             self.unsent += len(tickets)
             supply.settle(tickets)
+
+    def _farewell(self, reason: Any) -> tuple[int, str]:
+        """Read the code ourselves: paho 2.0 and 2.1 overlook it where no properties follow."""
+        code = self._link().farewell
+        return code, reason_name(code, DISCONNECT_TYPE)
 
     def _loss_without_a_word(self, reason: Any) -> Loss:
         link = self._link()

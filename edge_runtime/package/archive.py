@@ -22,7 +22,7 @@ from edge_runtime.errors import BadInput, EnvironmentFault, Refused
 from edge_runtime.files import write_atomically
 from edge_runtime.inference.engine import Tensor
 from edge_runtime.package import stored_zip
-from edge_runtime.package.manifest import FORMAT, Manifest, Member
+from edge_runtime.package.manifest import FEATURES_FORMAT, FORMAT, Manifest, Member
 
 SUFFIX = ".edgepkg"
 MANIFEST = "manifest.json"
@@ -129,15 +129,18 @@ def _decode_manifest(path: Path, members: Mapping[str, bytes]) -> Manifest:
     try:
         _refuse_odd_tensors(json.loads(text, object_pairs_hook=_refuse_twins))
         found = msgspec.json.decode(text, type=_Header).format
-        if found != FORMAT:
+        if found not in {FORMAT, FEATURES_FORMAT}:
             raise BadInput(
                 "E-PACKAGE-VERSION",
-                f"{path} has package format {found}; this edgeopt reads format {FORMAT}",
+                f"{path} has package format {found}; this edgeopt reads formats {FORMAT} and {FEATURES_FORMAT}",
                 "build the package again with this version of edgeopt, or upgrade edgeopt: pip install -U edgeopt",
             )
-        return msgspec.json.decode(text, type=Manifest)
+        manifest = msgspec.json.decode(text, type=Manifest)
+        if manifest.format != manifest.needed_format:
+            raise ValueError(f"format {found} where its features make it {manifest.needed_format}")
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise _damaged(path, f"{MANIFEST}: {error}") from error
+    return manifest
 
 
 def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from edge_runtime.inference.engine import Array, Engine
 from edge_runtime.package import stored_zip
 from edge_runtime.package.manifest import Tolerance, Variant
 
-_FIX = "do not serve this package on this machine; build it for this target: edgeopt quantize MODEL --target …"
+FIX = "do not serve this package on this machine; build it for this target: edgeopt quantize MODEL --target …"
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,21 @@ class GoldenResult:
     worst: float
 
 
-def encode(inputs: Mapping[str, Array], outputs: Mapping[str, Mapping[str, Array]]) -> bytes:
-    """Return golden inputs and every variant's outputs as the bytes of an .npz without pickles."""
+def encode(
+    inputs: Mapping[str, Array],
+    outputs: Mapping[str, Mapping[str, Array]],
+    windows: Mapping[str, Array] | None = None,
+) -> bytes:
+    """Return golden inputs and every variant's outputs as the bytes of an .npz without pickles.
+
+    Args:
+        inputs: By name, as the model takes them.
+        outputs: By variant and name.
+        windows: The raw windows whose features are the inputs, by the inputs' names; None where the model takes no
+            features.
+    """
     arrays = {f"input/{name}": array for name, array in inputs.items()}
+    arrays.update({f"window/{name}": array for name, array in (windows or {}).items()})
     for variant, by_name in outputs.items():
         arrays.update({f"output/{variant}/{name}": array for name, array in by_name.items()})
     return stored_zip.pack({f"{key}.npy": _array_bytes(array) for key, array in sorted(arrays.items())})
@@ -46,7 +58,7 @@ def check(engine: Engine, variant: Variant, data: bytes) -> GoldenResult:
 
 def compare(variant: Variant, actual: Mapping[str, Array], data: bytes) -> GoldenResult:
     """Compare what a variant computed of the golden inputs, here or elsewhere; see `check` for errors."""
-    arrays = _decode(variant, data)
+    arrays = _decode(data)
     expected = _below(f"output/{variant.name}/", arrays)
     if not expected or set(expected) != set(actual):
         raise _mismatch(variant, f"outputs {sorted(actual)} instead of {sorted(expected)}")
@@ -62,7 +74,17 @@ def inputs_of(variant: Variant, data: bytes) -> dict[str, Array]:
     Raises:
         Refused: E-GOLDEN-UNREADABLE, the samples are no arrays.
     """
-    return _below("input/", _decode(variant, data))
+    return _below("input/", _decode(data))
+
+
+def windows_and_inputs(data: bytes) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the raw windows by name, none where the package has no features, and the golden inputs.
+
+    Raises:
+        Refused: E-GOLDEN-UNREADABLE, the samples are no arrays.
+    """
+    arrays = _decode(data)
+    return _below("window/", arrays), _below("input/", arrays)
 
 
 def tolerance_for(outputs: Mapping[str, Array], share: float, relative: float) -> Tolerance:
@@ -78,7 +100,12 @@ def _array_bytes(array: Array) -> bytes:
     return member.getvalue()
 
 
-def _decode(variant: Variant, data: bytes) -> dict[str, Array]:
+def unreadable(why: str) -> Refused:
+    """Return the error of golden samples that nothing can be compared with."""
+    return Refused("E-GOLDEN-UNREADABLE", f"the golden samples cannot be read: {why}", FIX)
+
+
+def _decode(data: bytes) -> dict[str, Array]:
     try:
         members = stored_zip.unpack(data)
         if not stored_zip.is_canonical(members, data):
@@ -88,9 +115,7 @@ def _decode(variant: Variant, data: bytes) -> dict[str, Array]:
             for name, member in members.items()
         }
     except (MemoryError, ValueError) as error:  # an array's header may claim any size
-        raise Refused(
-            "E-GOLDEN-UNREADABLE", f"the golden samples of variant {variant.name} cannot be read: {error}", _FIX
-        ) from error
+        raise unreadable(str(error)) from error
 
 
 def _below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -119,4 +144,4 @@ def _is_float(array: Array) -> bool:
 
 
 def _mismatch(variant: Variant, what: str) -> Refused:
-    return Refused("E-GOLDEN-MISMATCH", f"variant {variant.name} fails its golden samples: {what}", _FIX)
+    return Refused("E-GOLDEN-MISMATCH", f"variant {variant.name} fails its golden samples: {what}", FIX)

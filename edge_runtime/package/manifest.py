@@ -7,10 +7,12 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from edge_runtime.inference.engine import Tensor
+from edge_runtime.inference.features import Features
 from edge_runtime.inference.postprocess import Decision
 from edge_runtime.inference.preprocess import Preprocess
 
 FORMAT = 1
+FEATURES_FORMAT = 2  # of a package whose windows become features: readers of format 1 must not serve it without them
 MOST_THREADS = 256
 
 Label: TypeAlias = Literal["measured", "emulated", "predicted", "published"]
@@ -192,7 +194,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole description of a package; docs/package-format.md explains each field.
 
-    `members` names every member but the manifest itself and the signatures over it.
+    `members` names every member but the manifest itself and the signatures over it. `features` is unset where the
+    model takes the window itself; such packages have format 1, the others format 2.
     """
 
     format: int
@@ -209,8 +212,19 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: Source
     decision: Decision | None = None
     members: dict[str, Member] = {}
+    features: Features | msgspec.UnsetType = msgspec.UNSET  # left out, not null: packages without are as ever
 
     @property
     def label(self) -> str:
         """Return name and version as published in messages, for instance ``turbofan v3``."""
         return f"{self.name} v{self.version}"
+
+    @property
+    def needed_format(self) -> int:
+        """Return the format that says all of it: 2 with features, else 1."""
+        return FORMAT if self.computed is None else FEATURES_FORMAT
+
+    @property
+    def computed(self) -> Features | None:
+        """Return the features that are computed of a window, None where the model takes the window itself."""
+        return self.features if isinstance(self.features, Features) else None

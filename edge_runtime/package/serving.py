@@ -12,7 +12,7 @@ from edge_runtime.inference import engines, ort
 from edge_runtime.inference.batch import batch_size_of, batches, count_samples, fill_up
 from edge_runtime.inference.engine import Array, Engine
 from edge_runtime.inference.ort import OrtEngine, SessionSettings
-from edge_runtime.package import archive, golden, race
+from edge_runtime.package import archive, golden, golden_features, race
 from edge_runtime.package.archive import Package
 from edge_runtime.package.choice import Machine, Skipped, Wishes, choose, nothing_fits, replaced_provider
 from edge_runtime.package.manifest import Manifest, Variant
@@ -86,6 +86,7 @@ def load_for_serving(
     """
     wishes, machine = wishes or Wishes(), machine or this_machine()
     package = archive.read(path)
+    golden_features.check(package.manifest, package.members[package.manifest.golden.file])
     choice = choose(package.manifest, machine, wishes)
     failures: dict[str, EdgeoptError] = {}
     trial = _Trial(path, package, wishes, state, failures)

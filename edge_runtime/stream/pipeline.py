@@ -12,6 +12,7 @@ import numpy as np
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.batch import run_all
 from edge_runtime.inference.engine import Array, Engine, Tensor
+from edge_runtime.inference.features import Features
 from edge_runtime.inference.postprocess import Decision, Outcome
 from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.stream.decode import Decoder
@@ -75,19 +76,26 @@ class Feeder:
         tensor: The input.
         layout: ``time_first`` keeps [size, features]; ``features_first`` turns it into [features, size].
         preprocess: From the package's manifest.
+        features: Likewise, computed of the window before all else; None where the model takes the window itself.
     """
 
     tensor: Tensor
     layout: Layout
     preprocess: Preprocess
+    features: Features | None = None
 
     def feeds(self, windows: Array) -> dict[str, Array]:
         """Return the model's input of many windows, [samples, size, features]."""
-        ordered = windows.transpose(0, 2, 1) if self.layout == "features_first" else windows
-        fixed = self.tensor.shape[1:]
-        shape = fixed if all(isinstance(size, int) for size in fixed) else ordered.shape[1:]
-        batch = self.preprocess.apply(np.ascontiguousarray(ordered).reshape((len(windows), *shape)))
+        batch = self.preprocess.apply(self._shaped(windows))
         return {self.tensor.name: batch.astype(self.tensor.dtype, copy=False)}
+
+    def _shaped(self, windows: Array) -> Array:
+        sizes = self.tensor.shape[1:]
+        if self.features is not None:
+            return self.features.fed(windows, sizes)
+        ordered = windows.transpose(0, 2, 1) if self.layout == "features_first" else windows
+        shape = sizes if all(isinstance(size, int) for size in sizes) else ordered.shape[1:]
+        return np.ascontiguousarray(ordered).reshape((len(windows), *shape))
 
 
 class Pipeline:

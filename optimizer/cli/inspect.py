@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from edge_runtime.package.archive import Package
-    from edge_runtime.package.manifest import Variant
+    from edge_runtime.package.manifest import Manifest, Variant
 
 _MOST_SHOWN = 8
 
@@ -58,6 +58,7 @@ def _package(path: Path) -> list[tuple[str, str]]:
         ("sha256", package.digest),
         *(("input", str(tensor)) for tensor in manifest.inputs),
         *(("output", str(tensor)) for tensor in manifest.outputs),
+        *_features(manifest),
         *(line for variant in manifest.variants for line in _variant(variant)),
         *_anatomy(package.members[manifest.variants[0].file]),
         *_float_layers(package),
@@ -72,6 +73,12 @@ def _package(path: Path) -> list[tuple[str, str]]:
             for name, member in manifest.members.items()
         ),
     ]
+
+
+def _features(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Yield the window that a package expects and what it computes of it."""
+    if manifest.computed is not None:
+        yield "features", str(manifest.computed)
 
 
 def _here(path: Path, package: Package) -> Iterator[tuple[str, str]]:

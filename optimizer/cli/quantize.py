@@ -50,6 +50,7 @@ class Options:
     name: str | None
     model_version: int
     labels: Path | None
+    features: Path | None
     scale: float
     mean: str
     std: str
@@ -145,6 +146,12 @@ class Options:
 @click.option("--name", help="Model name in every message. [default: the file's name]")
 @click.option("--model-version", type=click.IntRange(min=1), default=1, show_default=True, help="Counts up by release.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Text file, one class name per line, for decisions.")
+@click.option(
+    "--features",
+    type=click.Path(path_type=Path),
+    metavar="FILE.toml",
+    help="Features of raw windows that the model takes (docs/features.md); the data are raw windows then.",
+)
 @click.option("--scale", type=float, default=1.0, show_default=True, help="Factor on raw input values, such as 0.0039.")
 @click.option("--mean", default="0", show_default=True, help="Subtracted after scaling: one value, or one per channel.")
 @click.option("--std", default="1", show_default=True, help="Divides after that: one value, or one per channel.")
@@ -229,10 +236,11 @@ def _request(options: Options, model: LoadedModel) -> Request:
 def _data(spec: str | None, model: LoadedModel, identity: Identity) -> Dataset | None:
     from optimizer.data import load_dataset
 
-    return load_dataset(spec, model.inputs, identity.preprocess) if spec else None
+    return load_dataset(spec, model.inputs, identity.preprocess, features=identity.features) if spec else None
 
 
 def _identity(options: Options, model: LoadedModel) -> Identity:
+    from edge_runtime.inference.features_file import load_features
     from edge_runtime.inference.postprocess import Argmax
     from edge_runtime.inference.preprocess import Preprocess
     from optimizer.cli.parse import class_names, numbers
@@ -247,4 +255,5 @@ def _identity(options: Options, model: LoadedModel) -> Identity:
         version=options.model_version,
         preprocess=Preprocess(options.scale, mean, std, channel_axis=3 if channels_last else 1),
         decision=Argmax(labels=class_names(options.labels)) if options.labels else None,
+        features=load_features(options.features) if options.features else None,
     )

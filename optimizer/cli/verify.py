@@ -87,7 +87,8 @@ def _evaluation(package: Package, options: Options) -> Evaluation:
     from optimizer.verify import Evaluation
     from optimizer.verify_metric import Asked
 
-    data = load_dataset(options.evaluation or "", package.manifest.inputs, package.manifest.preprocess)
+    manifest = package.manifest
+    data = load_dataset(options.evaluation or "", manifest.inputs, manifest.preprocess, features=manifest.computed)
     if options.samples:
         data = data.first(options.samples)
     return Evaluation(data, Asked(options.metric, options.score_output, options.tolerance))

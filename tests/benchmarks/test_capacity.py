@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from pathlib import Path
 
 import pytest
 
@@ -65,7 +66,17 @@ def test_full_load_never_drains() -> None:
 def test_a_plant_by_hand() -> None:
     """1000 sensors, one reading a second each, 1 ms on a core of which half is used: two daemons, one gateway."""
     plant = Plant(
-        sensors=1000, rate=1, daemon_us=250, broker_us=100, slower=4, cores=2, load=0.5, outage=10, row_bytes=100
+        sensors=1000,
+        rate=1,
+        daemon_us=250,
+        broker_us=100,
+        slower=4,
+        cores=2,
+        load=0.5,
+        outage=10,
+        row_bytes=100,
+        daemon_mb=75,
+        asset_bytes=4000,
     )
     found = plan(plant)
     assert (found.messages, found.per_daemon, found.daemons) == (1000, 500, 2)
@@ -105,6 +116,13 @@ def test_what_is_planned_carries_the_plant() -> None:
         assert busy <= found.brokers * plant.load + 1e-9
         assert found.gateways * plant.cores >= found.daemons
         assert found.drain <= plant.outage * plant.load / (1 - plant.load) * (1 + 1e-9)
+
+
+def test_the_page_shows_what_the_command_prints() -> None:
+    """docs/scaling.md quotes the plan of a million sensors."""
+    plant = Plant(together=8.0)
+    text = (Path(__file__).resolve().parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert f"```text\n{capacity.page(plant, plan(plant))}\n```" in text
 
 
 @pytest.mark.parametrize(("option", "said"), [("--rate=0", "rate must be"), ("--load=1", "never catches up")])

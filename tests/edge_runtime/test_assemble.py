@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from msgspec.structs import replace
 from onnx import TensorProto, helper
 
 from edge_runtime.assemble import assemble
 from edge_runtime.config_options import PipelineConfig, Source, WindowConfig
+from edge_runtime.decision_options import AlarmConfig
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.ort import OrtEngine
 from edge_runtime.inference.postprocess import Argmax, Decision, Threshold, Value
@@ -74,6 +76,11 @@ def test_what_fits_predicts(folder: Path) -> None:
         (configuration(Argmax(labels=("idle", "busy"))), "E-PIPELINE-DECISION", "2 labels for the 3 numbers"),
         (configuration(Argmax(("i", "b", "s"), ("broken",))), "E-PIPELINE-DECISION", "broken, which is no label"),
         (configuration(Threshold(above=1.0, index=3)), "E-PIPELINE-DECISION", "index does not exist"),
+        (
+            replace(configuration(Value()), alarm=AlarmConfig(on_count=2)),
+            "E-PIPELINE-DECISION",
+            "the decision has none",
+        ),
         (configuration(Value(), fields=("a", "b")), "E-PIPELINE-SHAPE", "1 readings x 2 numbers"),
         (configuration(Value(), output="classes"), "E-PIPELINE-OUTPUT", "no output classes"),
     ],

@@ -90,6 +90,49 @@ def test_one_problem(tmp_path: Path, written: str, instead: str, code: str, line
     assert any(said in one[2] + one[3] for one in found)
 
 
+@pytest.mark.parametrize(
+    ("decision", "tables", "line", "said"),
+    [
+        ("value", "[pipeline.quality]\nlimits = { aa = [0, 1] }", 19, "did you mean 'a'"),
+        ("value", "[pipeline.quality]\nstuck_after = { pressure = 9 }", 19, "the fields are a"),
+        ("value", "[pipeline.quality]\nlimits = [0, 1]", 19, "limits = { a = [0, 1] }"),
+        ("value", "[pipeline.quality]\nlimits = { a = [1, 0] }", 19, "lowest plausible number first"),
+        ("value", "[pipeline.quality]\nlimits = { a = [nan, 0] }", 19, "lowest plausible number first"),
+        ("value", "[pipeline.quality]\nlimits = { a = [1] }", 19, "quality.limits"),
+        ("value", "[pipeline.quality]\nstuck_after = 1", 19, "stuck_after"),
+        ("value", '[pipeline.quality]\nstale_after = "0s"', 19, "no time at all"),
+        ("value", '[pipeline.quality]\nstale_after = "soon"', 19, '"5min"'),
+        ("value", "[pipeline.quality]\nmin_confidence = 0.5", 19, "knows no classes"),
+        ("value", '[pipeline.quality]\non_bad = "alarm"', 19, "the decision has none"),
+        ("value", '[pipeline.quality]\non_bad = "holt"', 19, "did you mean 'hold'"),
+        ("value", "[pipeline.alarm]\non_count = 3", 18, "the decision has none"),
+        ("argmax", "[pipeline.alarm]\non_count = 3", 18, "alarm_on"),
+        ('threshold"\nabove = 0.8 #', "[pipeline.alarm]\nk = 3\nn = 2", 20, "at most n"),
+        ('threshold"\nabove = 0.8 #', "[pipeline.alarm]\nclear_below = 0.9", 20, "at most 0.8"),
+        ('threshold"\nabove = 0.8 #', "[pipeline.alarm]\nclear_below = nan", 20, "at most 0.8"),
+        ('threshold"\nbelow = 0.2 #', "[pipeline.alarm]\nclear_above = 0.1", 20, "at least 0.2"),
+        ('threshold"\nbelow = 0.2 #', "[pipeline.alarm]\nclear_below = 0.1", 20, "add above"),
+        ('threshold"\nabove = 0.8 #', '[pipeline.alarm]\non_delay = "5"', 20, '"10s"'),
+        ("value", "[pipeline.report]\ndead_band = 0.5", 19, 'on = "change"'),
+        ("value", '[pipeline.report]\non = "change"\ndead_band = -1', 20, "at least 0"),
+        ("value", '[pipeline.report]\nat_least_every = "0s"', 19, "no time at all"),
+        ("value", '[pipeline.report]\nat_least_every = "1s"\nat_most_every = "2s"', 19, "cannot both be"),
+        ("value", '[pipeline.report]\nat_most = "1s"', 19, "at_most_every"),
+    ],
+)
+def test_options_that_judge(tmp_path: Path, decision: str, tables: str, line: int, said: str) -> None:
+    """Alarm, report and quality against themselves, the decision and the source."""
+    found = _problems(tmp_path, GOOD.replace('kind = "value"', f'kind = "{decision}"') + tables + "\n")
+    assert [one[1] for one in found] == [line]
+    assert said in found[0][2] + found[0][3]
+
+
+def test_limits_by_name_do_not_go_with_arrays(tmp_path: Path) -> None:
+    """An array has no names to give limits to."""
+    text = GOOD.replace('fields = ["a"]', 'array = "a"\nlength = 3') + "[pipeline.quality]\nlimits = { a = [0, 1] }\n"
+    assert "without names" in _problems(tmp_path, text)[0][3]
+
+
 def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
     """Nobody fixes one line only to be told of the next."""
     text = GOOD.replace('name = "gateway-1"', 'nmae = "x"').replace("size = 1", "size = -1").replace('"10s"', '"soon"')

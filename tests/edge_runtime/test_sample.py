@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from edge_runtime import config_options
+from edge_runtime import config_options, decision_options
 from edge_runtime.cli.sample_config import sample_config
 from edge_runtime.config import load_config
 from edge_runtime.inference.postprocess import Decision
@@ -18,8 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "edge_runtime" / "sample.toml"
 TABLES = [
     value
-    for value in vars(config_options).values()
-    if isinstance(value, type) and value.__module__ == config_options.__name__
+    for module in (config_options, decision_options)
+    for value in vars(module).values()
+    if isinstance(value, type) and value.__module__ == module.__name__
 ]
 
 
@@ -34,6 +35,9 @@ def test_the_sample_loads_with_the_defaults_it_names(tmp_path: Path) -> None:
         config.pipeline[0].window,
         config.pipeline[0].queue,
         config.pipeline[0].model,
+        config.pipeline[0].alarm,
+        config.pipeline[0].report,
+        config.pipeline[0].quality,
     ):
         assert table == type(table)()
     bare = config_options.BrokerConfig(url=config.broker.url)
@@ -66,13 +70,21 @@ def test_the_command_prints_the_sample() -> None:
 OTHER_FORM = (
     *("fields = [", "time_field = ", 'kind = "value"', "index = 0", "unit = "),
     *("username = ", "password_file = ", "output = ", "policy = "),
+    *(
+        'on = "change"',
+        "dead_band = ",
+        "dead_band_percent = ",
+        "at_least_every = ",
+        "at_most_every = ",
+        "stale_after = ",
+    ),
 )
 
 
 def test_commented_options_are_valid_too(tmp_path: Path) -> None:
     """Switching from one form to the other by moving the # signs gives a valid file."""
     text = SAMPLE.read_text(encoding="utf-8")
-    for line in ('array = "samples"', "length = 1024", 'kind = "argmax"', "labels = [", "alarm_on = ["):
+    for line in ('array = "samples"', "length = 1024", 'kind = "argmax"', "labels = [", "alarm_on = [", 'on = "every"'):
         text = text.replace(f"\n{line}", f"\n# {line}")
     for line in OTHER_FORM:
         text = text.replace(f"\n# {line}", f"\n{line}")
@@ -80,3 +92,4 @@ def test_commented_options_are_valid_too(tmp_path: Path) -> None:
     config = load_config(tmp_path / "edge-runtime.toml")
     assert config.pipeline[0].source.fields == ("temperature", "pressure")
     assert config.pipeline[0].queue.policy == "block"
+    assert config.pipeline[0].report.dead_band == 0.05

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -148,10 +150,13 @@ def test_a_broker_that_restarts_in_full_flow_loses_and_repeats_nothing(
     """Readings the broker has are predicted once each, whether they were on their way, queued or done when it went."""
     broker = mosquitto(persistence=True)
     daemon = site.start(site.configure(broker.port))
-    count = 5000
+    count = 10000
     with Watcher(broker.port) as watcher, Sensors(broker.port) as sensors:
         watcher.wait_for_state("online")
+        os.kill(daemon.process_id, signal.SIGSTOP)  # or it would keep up with the sensors
         sensors.flood("sensors/pump/reading", (b'{"a":%d,"b":0}' % number for number in range(count)), qos=1)
+        os.kill(daemon.process_id, signal.SIGCONT)
+        watcher.wait_for_predictions(1)
         broker.stop()
         before = len(watcher.predictions)
         broker.start()

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import deque
@@ -27,6 +28,7 @@ from edge_runtime.messaging.outbox.unacknowledged import Unacknowledged
 COMMIT_AT = 64  # entries not settled, or rows to delete, for which the disk thread is called early
 MOST_IN_MEMORY = 8 << 20  # bytes that may wait for a disk that cannot be written
 
+_APART = 1 << 40
 _ENTRY_OVERHEAD = 500  # what Python's objects take beside the payload
 _ROOM_FOR_LIVE = unacknowledged.MOST // 2
 
@@ -66,7 +68,7 @@ class DiskOutbox:
         self.backlog = Backlog()
         self.unacknowledged = Unacknowledged()
         self.lost: list[Gap] = []  # to be announced
-        self.ticket = ticket_base()
+        self.ticket = ticket_base() + secrets.randbelow(_APART)  # until the file is open and says better
         self.memory = 0  # bytes that wait for the disk
         self.hungry = self.reconnect = False
         self.fault: str | None = None

@@ -13,8 +13,8 @@ from edge_runtime.messaging.outbox.giving_way import LAST, Choice, Thinning, old
 from edge_runtime.messaging.outbox.held import Group, Held
 from edge_runtime.messaging.outbox.row import Change, Contents, Gap, Row, cost, gaps_of
 
-LIVE_ENTRIES = 256  # unsent and durable entries beyond this many, or older than LIVE_SECONDS, wait on disk alone
-LIVE_SECONDS = 1.0
+LIVE_ENTRIES = 4096  # unsent and durable entries beyond this many, or older than LIVE_SECONDS, wait on disk alone
+LIVE_SECONDS = 5.0
 
 _MOST_ROWS = 512  # in one transaction, so that a nearly full disk takes at least a part
 
@@ -39,8 +39,9 @@ class Keeper:
         """Take in what an earlier run left: all of it is backlog."""
         outbox = self.outbox
         with outbox.lock:
+            if not outbox.ledger.accepted:
+                outbox.ticket = contents.last
             outbox.ledger.found(contents.rows, contents.bytes, outbox.clock())
-            outbox.ticket = max(outbox.ticket, contents.last)
             outbox.backlog.upto = max(outbox.backlog.upto, contents.last)
             if not contents.rows:
                 outbox.backlog.cursor = outbox.backlog.upto
@@ -68,7 +69,8 @@ class Keeper:
                     rows += self._unsafe(group)
             self._deletes, outbox.deletes = outbox.deletes, {}
         self._rows = rows
-        return Change(outbox.name, rows, list(self._deletes)) if rows or self._deletes else None
+        settled = list(self._deletes)
+        return Change(outbox.name, rows, settled, settled) if rows or self._deletes else None
 
     def make_room(self, disk: Disk, change: Change) -> None:
         """Add to the change what gives way for it; may raise what the disk raises."""
@@ -151,6 +153,8 @@ class Keeper:
                     del outbox.held[held.ticket]
                     held.gone = True
                     outbox.backlog.upto = max(outbox.backlog.upto, held.ticket)
+                    if held.ticket <= outbox.backlog.cursor:
+                        self._read_again()
 
     def rewind(self, now: float) -> bool:
         """Go back to the oldest unacknowledged row where its time is up or the link is new; tell whether it was."""
@@ -194,6 +198,10 @@ class Keeper:
         """Note how old the oldest row is."""
         rows, _ = disk.page(self.outbox.name, 0, LAST, 1)
         self.outbox.oldest_at = rows[0].at if rows else None
+
+    def dropping(self) -> list[Row]:
+        """Return the rows that give way in the change at hand."""
+        return list(self._choice.lost)
 
     def announce(self) -> list[Gap]:
         """Return the gaps since the last call."""
@@ -248,6 +256,8 @@ class Keeper:
     def _lose(self, rows: Iterable[Row]) -> None:
         """Count rows that gave way on disk."""
         outbox, names = self.outbox, [(row.stream, row.boot, row.sequence) for row in rows]
+        if not names:
+            return
         outbox.ledger.stored -= len(names)
         outbox.ledger.dropped[self._reason] += len(names)
         outbox.lost += gaps_of(outbox.name, names, self._reason)

@@ -36,11 +36,19 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 
 class Change(msgspec.Struct):
-    """One transaction's share of one pipeline; what is to be deleted goes before what is inserted."""
+    """One transaction's share of one pipeline; what is to be deleted goes before what is inserted.
+
+    Attributes:
+        pipeline: Pipeline name.
+        rows: What is inserted, or replaced where the ticket is there.
+        deletes: Tickets of what is deleted.
+        settled: Those of them that may go alone, where there is no room for the rows.
+    """
 
     pipeline: str
     rows: list[Row] = []
     deletes: list[int] = []
+    settled: list[int] = []
 
 
 class Contents(msgspec.Struct, frozen=True):

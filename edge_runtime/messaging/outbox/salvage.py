@@ -23,7 +23,6 @@ PAGE = 4096
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 _LEAF = 0x0D
 _FIXED_SIZES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
-_COLUMNS = 8
 _WORD = 0xFFFFFFFF
 
 
@@ -82,6 +81,8 @@ def _database_pages(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _read_page(file: BinaryIO, number: int) -> bytes:
+    if number < 1:
+        return b""
     file.seek((number - 1) * PAGE)
     return file.read(PAGE)
 
@@ -151,7 +152,9 @@ def _values(record: bytes) -> list[object]:
         raw, offset = record[offset : offset + size], offset + size
         if len(raw) != size:
             raise ValueError("a record that ends too soon")
-        if kind >= 12:
+        if kind == 0:
+            values.append(None)
+        elif kind >= 12:
             values.append(raw.decode() if kind % 2 else raw)
         else:
             values.append(kind - 8 if kind in {8, 9} else int.from_bytes(raw, "big", signed=True))
@@ -169,10 +172,8 @@ def _varint(data: bytes, offset: int) -> tuple[int, int]:
 
 
 def _row(ticket: int, values: list[object]) -> tuple[str, Row] | None:
-    if len(values) != _COLUMNS:
-        return None
-    match values:
-        case [str(pipeline), str(stream), str(boot), int(sequence), str(topic), bytes(payload), int(at), int(crc)]:
+    match values:  # the id is the row's own number, and NULL in the record
+        case [None, str(name), str(stream), str(boot), int(sequence), str(topic), bytes(payload), int(at), int(crc)]:
             row = Row(ticket, stream, boot, sequence, topic, payload, at)
-            return (pipeline, row) if checksum(pipeline, row) == crc else None
+            return (name, row) if checksum(name, row) == crc else None
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import sqlite3
@@ -9,13 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_runtime.crash_points import crash_point
-from edge_runtime.errors import EnvironmentFault, Refused
+from edge_runtime.errors import Refused
 from edge_runtime.files import sync_folder
 from edge_runtime.messaging.outbox.quarantine import finish_interrupted, replace_damaged
 from edge_runtime.messaging.outbox.row import ROW_OVERHEAD, Change, Contents, Row, checksum, ticket_base
 from edge_runtime.messaging.outbox.salvage import PAGE, log_is_damaged, salvage
-
-SCHEMA = 1
+from edge_runtime.messaging.outbox.schema import check_schema, means_damage, raise_if_busy
 
 CRASH_POINTS = tuple(
     f"outbox.{step}.{when}"
@@ -32,6 +32,7 @@ _SETTINGS = (
     "wal_autocheckpoint = 0",
     f"journal_size_limit = {_CHECKPOINT_BYTES}",
 )
+_RESERVE_BYTES = 512 << 10  # kept free for deleting, and for the rows of one transaction
 _SALVAGED_AT_ONCE = 1000
 _COLUMNS = "pipeline TEXT, stream TEXT, boot TEXT, sequence INTEGER, topic TEXT, payload BLOB, at INTEGER, crc INTEGER"
 
@@ -73,8 +74,8 @@ class Store:
             try:
                 return self._opened()
             except sqlite3.DatabaseError as error:
-                _raise_if_busy(error, self._path)
-                if not _means_damage(error):
+                raise_if_busy(error, self._path)
+                if not means_damage(error):
                     raise
         self._rebuild()
         self._damaged = False
@@ -83,11 +84,23 @@ class Store:
     def apply(self, changes: Sequence[Change]) -> None:
         """Delete and insert in one transaction; durable on return.
 
+        Where the file system has no room for rows, what is settled is deleted all the same: so room comes back.
+
         Raises:
-            sqlite3.Error: Nothing was done, or, where `uncertain`, perhaps all; the store is to be closed.
+            sqlite3.Error: Nothing was done, or, where `uncertain`, perhaps something; the store is to be closed.
+            OSError: The same.
         """
         database = self._in_use()
         self.uncertain = False
+        if any(change.rows for change in changes) and not self._has_room(database):
+            self._transact(database, [Change(change.pipeline, [], change.settled) for change in changes])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._transact(database, changes)
+        if self._log_size > _CHECKPOINT_BYTES:
+            self._checkpoint(database)
+        self.uncertain = False
+
+    def _transact(self, database: sqlite3.Connection, changes: Sequence[Change]) -> None:
         for change in changes:
             self._table(change.pipeline)
         crash_point("outbox.begin.before")
@@ -107,9 +120,18 @@ class Store:
         crash_point("outbox.commit.after")
         self.commits += 1
         self._count_log()
-        if self._log_size > _CHECKPOINT_BYTES:
+
+    def _has_room(self, database: sqlite3.Connection) -> bool:
+        """Tell whether the log could be copied into the database and there were still room to delete rows."""
+        if self._free_bytes() > self._log_size + _RESERVE_BYTES:
+            return True
+        if self._log_size:
             self._checkpoint(database)
-        self.uncertain = False
+        return self._free_bytes() > _RESERVE_BYTES
+
+    def _free_bytes(self) -> int:
+        volume = os.statvfs(self._path.parent)
+        return volume.f_bavail * volume.f_frsize
 
     def page(self, pipeline: str, after: int, upto: int, limit: int) -> tuple[list[Row], list[int]]:
         """Return the next rows by ticket and the tickets of damaged ones."""
@@ -143,7 +165,7 @@ class Store:
 
     def distrust(self, error: Exception) -> None:
         """Rebuild at the next `open` where an error in use means damage."""
-        self._damaged = isinstance(error, sqlite3.DatabaseError) and _means_damage(error)
+        self._damaged = isinstance(error, sqlite3.DatabaseError) and means_damage(error)
 
     def close(self) -> None:
         """Let go of the file; after a clean close there is no log left."""
@@ -164,14 +186,15 @@ class Store:
         unclean = self._log.exists() and self._log.stat().st_size > 0
         if unclean:
             crash_point("outbox.recovery.before")
-            if log_is_damaged(self._log):
-                raise sqlite3.DatabaseError("the write-ahead log is damaged")
+            # SQLite takes an empty database for a new one, and throws its log away.
+            if self._path.stat().st_size < PAGE or log_is_damaged(self._log):
+                raise sqlite3.DatabaseError("the database or its write-ahead log is damaged")
         database = sqlite3.connect(self._path, isolation_level=None, timeout=0.0, check_same_thread=False)
         self._database = database
         database.text_factory = _lenient_text
         for setting in _SETTINGS:
             database.execute(f"PRAGMA {setting}")
-        _check_schema(database, self._path)
+        check_schema(database, self._path)
         if unclean:
             verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
@@ -251,42 +274,6 @@ class Store:
         crash_point("outbox.checkpoint.after")
         self.written_bytes += min(frames, pages) * PAGE
         self._log_size = 0
-
-
-def _check_schema(database: sqlite3.Connection, path: Path) -> None:
-    """Make the schema in a new file; in an old one the version stands twice, so that a flipped bit is not a version."""
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0 and database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
-        database.execute("BEGIN EXCLUSIVE")
-        database.execute("CREATE TABLE pipeline (number INTEGER PRIMARY KEY, name TEXT UNIQUE)")
-        database.execute("CREATE TABLE version (schema INTEGER)")
-        database.execute("INSERT INTO version VALUES (?)", (SCHEMA,))
-        database.execute(f"PRAGMA user_version = {SCHEMA}")
-        database.execute("COMMIT")
-        return
-    written = database.execute("SELECT max(schema) FROM version").fetchone()[0]
-    if version != written:
-        raise sqlite3.DatabaseError(f"it says schema {version} and schema {written}")
-    if version > SCHEMA:
-        raise Refused(
-            "E-OUTBOX-SCHEMA",
-            f"{path} was written by a newer edge-runtime: schema {version}, this one reads {SCHEMA}",
-            "install that version again, let it deliver what waits, or move the file away",
-        )
-
-
-def _raise_if_busy(error: sqlite3.DatabaseError, path: Path) -> None:
-    if "locked" in str(error):
-        raise EnvironmentFault(
-            "E-OUTBOX-BUSY",
-            f"{path} is in use by another edge-runtime",
-            "stop the other one, or give each its own [state] folder",
-        ) from error
-
-
-def _means_damage(error: sqlite3.DatabaseError) -> bool:
-    # Disk full, input/output error, read-only and locked are operational; so is what is missing in a damaged schema.
-    return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
 
 
 def _is_sound(pipeline: str, row: Row, crc: object) -> bool:

@@ -61,6 +61,12 @@ def test_the_table_has_median_and_range_and_says_what_is_absent() -> None:
     assert len({line.count("|") for line in text.splitlines()}) == 1
 
 
+def test_whether_broker_or_generator_was_the_limit_can_be_seen() -> None:
+    """The largest share of a core in any slot."""
+    slots = [slot("daemon", 0, broker_share=40, generator_share=55), slot("naive", 0, broker_share=7)]
+    assert table.busy(slots) == "At the highest rates took, of a core, at most: broker 40 %, generator 55 %."
+
+
 def test_the_table_of_several_daemons() -> None:
     """Sorted by their number."""
     slots = [slot(count, 0, rate=rate) for count, rate in (("4", 3.0), ("1", 1.0), ("2", 2.0))]

@@ -7,6 +7,8 @@ import pytest
 
 from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array, Feeds, Tensor
+from edge_runtime.inference.feature_kinds import Mean, Peak
+from edge_runtime.inference.features import Features
 from edge_runtime.inference.postprocess import Outcome, Threshold, Value
 from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.stream.decode import Decoder
@@ -55,6 +57,15 @@ def test_preprocessing_and_dtype_are_applied_once() -> None:
     feeder = Feeder(Tensor("x", "float64", ("N", 3, 2)), "time_first", Preprocess(scale=2.0, mean=(1.0,)))
     fed = feeder.feeds(WINDOW[None])["x"]
     np.testing.assert_array_equal(fed, (WINDOW * 2 - 1)[None])
+    assert fed.dtype == np.float64
+
+
+def test_features_stand_between_window_and_preprocessing() -> None:
+    """The package's features of the raw window go into the model's shape, then through preprocess."""
+    features = Features(3, (Mean(), Peak()), channels=2)
+    feeder = Feeder(Tensor("x", "float64", ("N", 1, 4)), "time_first", Preprocess(scale=2.0, mean=(1.0,)), features)
+    fed = feeder.feeds(np.stack([WINDOW, -WINDOW]))["x"]
+    np.testing.assert_array_equal(fed, np.array([[[2.0, 3.0, 4.0, 5.0]], [[-2.0, -3.0, 4.0, 5.0]]]) * 2 - 1)
     assert fed.dtype == np.float64
 
 
