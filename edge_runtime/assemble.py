@@ -16,15 +16,17 @@ from edge_runtime.inference.features import Features
 from edge_runtime.inference.postprocess import Argmax, Decision, Value
 from edge_runtime.judging import guard_of, judge_of
 from edge_runtime.messaging.topics import SourceTopic
-from edge_runtime.option_types import size_in_bytes
+from edge_runtime.option_types import seconds, size_in_bytes
 from edge_runtime.package.choice import Wishes
 from edge_runtime.package.manifest import Manifest
 from edge_runtime.package.serving import ServedModel, load_for_serving
 from edge_runtime.stream.decode import Decoder
-from edge_runtime.stream.input_guard import InputGuard
+from edge_runtime.stream.gatherer import Due, Gatherer
 from edge_runtime.stream.judge import Judge
-from edge_runtime.stream.pipeline import Due, Feeder, Pipeline
-from edge_runtime.stream.window import WindowRule, Windows
+from edge_runtime.stream.pipeline import Feeder, Pipeline, Predictor
+from edge_runtime.stream.rules import StreamBound, TimeRule
+from edge_runtime.stream.window import AnyRule, Windows
+from edge_runtime.window_options import rule_of
 
 Loaded: TypeAlias = dict[tuple[Path, Wishes], ServedModel]
 
@@ -41,7 +43,6 @@ class Assembled:
         pipeline: Ready for payloads.
         topic: Where its readings come from.
         unit: Engineering unit of its values, "" for none.
-        guard: Of its readings.
         judge: Of its predictions.
     """
 
@@ -50,7 +51,6 @@ class Assembled:
     pipeline: Pipeline
     topic: SourceTopic
     unit: str
-    guard: InputGuard
     judge: Judge
 
 
@@ -74,40 +74,40 @@ def assemble(config: PipelineConfig, folder: Path, loaded: Loaded, state: Path |
         loaded[path, wishes] = load_for_serving(path, wishes, state)
     served = loaded[path, wishes]
     output, decision = _output(config, served.manifest), _decision(config, served.manifest)
-    rule = WindowRule(config.window.size, config.window.hop, _features(config), config.window.padding)
+    rule = rule_of(config.window, _features(config))
     tensor = _only_input(config, served.manifest)
     features = served.manifest.computed
     if features is None:
         _refuse_reordering(config, tensor, rule)
     else:
         _demand_window_of(features, config, rule)
-    pipeline = Pipeline(
-        Decoder(
-            fields=config.source.fields,
-            array=config.source.array,
-            length=config.source.length or 0,
-            time_field=config.source.time_field,
-            max_bytes=size_in_bytes(config.source.max_payload),
-            form=config.source.format,
-        ),
-        Windows(rule, config.source.max_streams),
-        Feeder(tensor, config.window.layout, served.manifest.preprocess, features),
-        served.engine,
-        (output, decision),
-    )
-    scores = _try_out(config, pipeline, _two_windows(rule, features))
+    guard, judge = guard_of(config), judge_of(config, decision)
+
+    def forgotten(stream: str) -> None:
+        guard.evict(stream)
+        judge.evict(stream)
+
+    gatherer = Gatherer(_decoder(config), guard, Windows(rule, _bound(config), forgotten))
+    feeder = Feeder(tensor, config.window.layout, served.manifest.preprocess, features)
+    predictor = Predictor(feeder, served.engine, output, decision)
+    scores = _try_out(config, predictor, _two_windows(rule, features))
     if isinstance(decision, Argmax) and decision.labels and len(decision.labels) != scores:
         problem = f"there are {len(decision.labels)} labels for the {scores} numbers of the model's output {output}"
         raise _misfit("E-PIPELINE-DECISION", config, problem, "name every class once, in the model's order")
     unit = decision.unit if isinstance(decision, Value) else ""
-    return Assembled(
-        config=config,
-        served=served,
-        pipeline=pipeline,
-        topic=SourceTopic.parse(config.source.topic, config.source.share),
-        unit=unit,
-        guard=guard_of(config),
-        judge=judge_of(config, decision),
+    topic = SourceTopic.parse(config.source.topic, config.source.share)
+    return Assembled(config, served, Pipeline(gatherer, predictor), topic, unit, judge)
+
+
+def _decoder(config: PipelineConfig) -> Decoder:
+    source = config.source
+    return Decoder(
+        fields=source.fields,
+        array=source.array,
+        length=source.length or 0,
+        time_field=source.time_field,
+        max_bytes=size_in_bytes(source.max_payload),
+        form=source.format,
     )
 
 
@@ -118,6 +118,11 @@ def _wishes(config: PipelineConfig) -> Wishes:
 
 def _features(config: PipelineConfig) -> int:
     return len(config.source.fields) or config.source.length or 0
+
+
+def _bound(config: PipelineConfig) -> StreamBound:
+    source = config.source
+    return StreamBound(source.max_streams, source.when_full, seconds(source.idle) if source.idle else None)
 
 
 def _only_input(config: PipelineConfig, manifest: Manifest) -> Tensor:
@@ -132,7 +137,7 @@ def _only_input(config: PipelineConfig, manifest: Manifest) -> Tensor:
     )
 
 
-def _refuse_reordering(config: PipelineConfig, tensor: Tensor, rule: WindowRule) -> None:
+def _refuse_reordering(config: PipelineConfig, tensor: Tensor, rule: AnyRule) -> None:
     """Refuse to pour readings x numbers into an input of two other axes: it would run, on scrambled values."""
     window = (rule.size, rule.features) if config.window.layout == "time_first" else (rule.features, rule.size)
     axes = [size for size in tensor.shape[1:] if size != 1]
@@ -146,8 +151,12 @@ def _refuse_reordering(config: PipelineConfig, tensor: Tensor, rule: WindowRule)
     )
 
 
-def _demand_window_of(features: Features, config: PipelineConfig, rule: WindowRule) -> None:
+def _demand_window_of(features: Features, config: PipelineConfig, rule: AnyRule) -> None:
     """Refuse a window that the package's features are not declared for."""
+    if isinstance(rule, TimeRule) and features.sample_rate and rule.rate != features.sample_rate:
+        declared = f"the package's features are declared for {features.sample_rate:g}"
+        problem = f"windows have {rule.rate:g} rows a second, {declared}"
+        raise _misfit("E-PIPELINE-SHAPE", config, problem, f"set window.rate = {features.sample_rate:g}")
     if (rule.size, rule.features, config.window.layout) == (features.size, features.channels, "time_first"):
         return
     raise _misfit(
@@ -189,22 +198,22 @@ def _decision(config: PipelineConfig, manifest: Manifest) -> Decision:
     return found
 
 
-def _two_windows(rule: WindowRule, features: Features | None) -> Array:
+def _two_windows(rule: AnyRule, features: Features | None) -> Array:
     """Return a window of zeros and one that a model tells from it; most features of any constant are the same."""
     shape = (rule.size, rule.features)
     other = np.ones(shape) if features is None else np.random.default_rng(0).standard_normal(shape)
     return np.stack([np.zeros(shape), other]).astype(np.float32)
 
 
-def _try_out(config: PipelineConfig, pipeline: Pipeline, windows: Array) -> int:
+def _try_out(config: PipelineConfig, predictor: Predictor, windows: Array) -> int:
     """Run windows through model and decision, as what fits on paper may still not run.
 
     Returns how many numbers the output has. A model that mixes up windows which it is given together, as some with an
     open batch dimension do, gets them one by one from here on.
     """
     try:
-        alone = [pipeline.infer(windows[:1]), pipeline.infer(windows[1:])]
-        pipeline.predict([Due("", 1, None, 0.0, windows[0])])
+        alone = [predictor.infer(windows[:1]), predictor.infer(windows[1:])]
+        predictor.predict([Due("", 1, None, False, None, "good", windows[0])])
     except (ValueError, BadInput) as error:
         raise _misfit(
             "E-PIPELINE-SHAPE",
@@ -215,13 +224,13 @@ def _try_out(config: PipelineConfig, pipeline: Pipeline, windows: Array) -> int:
     except IndexError as error:
         fix = "see the model's outputs in `edgeopt inspect PACKAGE`"
         raise _misfit("E-PIPELINE-DECISION", config, f"the decision's index does not exist: {error}", fix) from error
-    pipeline.together = pipeline.together and _same_together(pipeline, windows, np.concatenate(alone))
+    predictor.together = predictor.together and _same_together(predictor, windows, np.concatenate(alone))
     return int(alone[0].size)
 
 
-def _same_together(pipeline: Pipeline, windows: Array, alone: Array) -> bool:
+def _same_together(predictor: Predictor, windows: Array, alone: Array) -> bool:
     try:
-        together = pipeline.infer(windows)
+        together = predictor.infer(windows)
     except (ValueError, BadInput):
         return False
     return together.shape == alone.shape and bool(np.allclose(together, alone, rtol=1e-2, atol=1e-3, equal_nan=True))

@@ -22,6 +22,7 @@ from edge_runtime.messaging.topics import (
     problem_in_template,
 )
 from edge_runtime.option_types import seconds
+from edge_runtime.window_options import problems_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -35,6 +36,7 @@ _DURATION_LIMITS = {
     ("broker", "reconnect_max"): ("1s", "24h"),
     ("broker", "session_expiry"): ("1s", "8760h"),
     ("health", "interval"): ("100ms", "24h"),
+    ("state", "save_every"): ("1s", "24h"),
 }
 
 
@@ -87,6 +89,7 @@ def _meaning(config: Config) -> list[Problem]:
         problems += _source_meaning(("pipeline", index, "source"), pipeline.source)
         problems += decision_problems(("pipeline", index), pipeline)
         problems += _share_meaning(("pipeline", index, "source", "share"), pipeline)
+        problems += problems_of(pipeline.window, pipeline.source.time_field, ("pipeline", index, "window"))
         if pipeline.name in names[:index]:
             message = f"two pipelines are called {pipeline.name!r}"
             problems.append(Problem("E-CONFIG-VALUE", ("pipeline", index, "name"), message, "give each its own name"))
@@ -183,4 +186,7 @@ def _keys_meaning(key: Key, source: Source) -> list[Problem]:
         message = "array and length belong together"
         fix = 'array = "samples" with length = 1024, the numbers in each array'
         problems.append(Problem("E-CONFIG-VALUE", key, message, fix))
+    if source.idle is not None and not seconds(source.idle):
+        fix = 'idle = "24h", or leave it out to forget no stream'
+        problems.append(Problem("E-CONFIG-VALUE", (*key, "idle"), "idle is no time at all", fix))
     return problems

@@ -14,8 +14,8 @@ from edge_runtime.package.choice import Selection
 from edge_runtime.package.manifest import Provider
 from edge_runtime.sources.reading_queue import Policy
 from edge_runtime.stream.decode import Format
-from edge_runtime.stream.pipeline import Layout
-from edge_runtime.stream.window import Padding
+from edge_runtime.stream.rules import WhenFull
+from edge_runtime.window_options import Count, WindowConfig
 
 # What people write wrongly is explained with the description.
 Name: TypeAlias = Annotated[
@@ -25,7 +25,6 @@ Name: TypeAlias = Annotated[
 ClientId: TypeAlias = Annotated[
     str, Meta(pattern=r"^[^\x00-\x1f]*\Z", max_length=128, description="at most 128 characters on one line")
 ]
-Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
 
 
 class Node(Struct, frozen=True):
@@ -69,6 +68,7 @@ class State(Struct, frozen=True):
     """Where the daemon keeps what must outlive a restart."""
 
     folder: str = "state"
+    save_every: Duration = "60s"
 
 
 class Source(Struct, frozen=True):
@@ -84,15 +84,8 @@ class Source(Struct, frozen=True):
     share: Name | None = None
     max_payload: Size = "1MiB"
     max_streams: Count = 1000
-
-
-class WindowConfig(Struct, frozen=True):
-    """How readings become the model's input; see `stream.window.WindowRule`."""
-
-    size: Count = 1
-    hop: Count = 1
-    padding: Padding = "none"
-    layout: Layout = "time_first"
+    when_full: WhenFull = "reject"
+    idle: Duration | None = None
 
 
 class Queue(Struct, frozen=True):

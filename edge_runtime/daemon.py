@@ -30,6 +30,7 @@ from edge_runtime.monitoring.health import DaemonHealth
 from edge_runtime.option_types import seconds
 from edge_runtime.package.serving import ServedModel
 from edge_runtime.sources.mqtt import Intake
+from edge_runtime.window_saver import WindowSaver
 from edge_runtime.window_store import WindowStore
 from edge_runtime.worker import Surroundings, Worker
 
@@ -64,6 +65,8 @@ class Daemon:
         state = path.parent / self._config.state.folder
         self._assembled = [assemble(pipeline, path.parent, loaded, state) for pipeline in self._config.pipeline]
         self._store = WindowStore(state / f"{path.stem}.windows")
+        names = [pipeline.name for pipeline in self._config.pipeline]
+        self._saver = WindowSaver(self._store, seconds(self._config.state.save_every), names, self._supervise)
         self._intake = Intake()
         self._outboxes = Outboxes(self._config, state, self._boot, wake=self._wake, on_gap=self._publish_gaps)
         self._connection = self._make_connection(path.parent)
@@ -80,7 +83,7 @@ class Daemon:
             EnvironmentFault: The broker cannot be reached at start and `broker.startup` is "error"; or
                 E-DAEMON-WORKER, a thread met an error nobody foresaw.
         """
-        self._store.restore({one.config.name: one.pipeline.windows for one in self._assembled})
+        self._store.restore({one.config.name: one.pipeline.gatherer.windows for one in self._assembled})
         for assembled in self._assembled:
             _log_choice(assembled.config.name, assembled.served)
         takers = [(one.topic, self._workers[one.config.name].queue) for one in self._assembled]
@@ -89,7 +92,8 @@ class Daemon:
         for worker in self._workers.values():
             worker.start()
         if self._connect():
-            self._store.forget()
+            self._store.begin()
+            self._saver.start()
             while not self._stopped_within(seconds(self._config.health.interval)):
                 self._publish_health()
             self._shut_down()
@@ -149,6 +153,7 @@ class Daemon:
             room=self._connection.wake,
             topic_of=partial(self._prediction_topic, assembled.config.name),
             boot=self._boot,
+            between=self._saver.offer,
             supervise=self._supervise,
         )
         return Worker(assembled, around)
@@ -218,7 +223,8 @@ class Daemon:
                 log.error("%s had no time for %d readings; those of QoS 1 stay with the broker", name, left)
         # A worker that hangs in its model may still change its windows.
         settled = [one for one in self._assembled if not self._workers[one.config.name].is_running]
-        self._store.save({one.config.name: one.pipeline.windows for one in settled})
+        self._saver.stop()
+        self._store.save({one.config.name: one.pipeline.gatherer.windows.tails() for one in settled}, clean=True)
         self._deliver(end)
         self._publish_health()
         self._state = "stopped"  # also what a reconnect says from here on

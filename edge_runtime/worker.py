@@ -7,18 +7,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
+from edge_runtime.arrival import arrival_time
 from edge_runtime.assemble import Assembled
-from edge_runtime.inference.postprocess import Outcome
-from edge_runtime.messaging.json_payload import SCHEMA_VERSION, Prediction, encode, rfc3339
 from edge_runtime.messaging.message import Message
-from edge_runtime.messaging.outbox.contract import Entry, Outbox
+from edge_runtime.messaging.outbox.contract import Outbox
 from edge_runtime.monitoring.health import PipelineCounters, PipelineHealth
 from edge_runtime.option_types import seconds
+from edge_runtime.prediction_writer import PredictionWriter
 from edge_runtime.sources.reading_queue import ReadingQueue
-from edge_runtime.stream.pipeline import Arrival, Due
+from edge_runtime.stream.gatherer import Arrival, Due
+from edge_runtime.stream.quality import Origin, Verdict
+from edge_runtime.stream.window import Windows
 
+_TICK_SECONDS = 0.5  # how long a worker waits for readings before it looks at the clock
 _LAST_READING_SECONDS = 1.0  # how long a clean stop waits for the readings in hand once the rest was given up
+
+_Reports: TypeAlias = list[tuple[str, Verdict]]  # stream, what is said of it
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Surroundings:
         room: Called when a full queue has room again.
         topic_of: Stream name -> topic of its predictions.
         boot: Identifier of this run of the daemon.
+        between: Called with pipeline and windows between two batches, also when none comes; to save them.
         supervise: Runs the worker's loop and sees to errors nobody foresaw.
     """
 
@@ -39,6 +46,7 @@ class Surroundings:
     room: Callable[[], None]
     topic_of: Callable[[str], str]
     boot: str
+    between: Callable[[str, Windows], None]
     supervise: Callable[[Callable[[], None]], None]
 
 
@@ -48,8 +56,7 @@ class Worker:
     def __init__(self, assembled: Assembled, around: Surroundings) -> None:
         self._assembled, self._around = assembled, around
         self._counters = PipelineCounters()
-        self._sequences: dict[str, int] = {}
-        self._topics: dict[str, str] = {}
+        self._writer = PredictionWriter(assembled, around.boot, around.topic_of)
         self._most, self._linger = assembled.config.batch.max, seconds(assembled.config.batch.linger)
         queue, qos = assembled.config.queue, assembled.config.source.qos
         # A QoS 1 reading may wait; a QoS 0 one that waits in TCP is lost inside the broker, where nobody counts it.
@@ -80,6 +87,7 @@ class Worker:
     def health(self, now: float) -> PipelineHealth:
         """Return the pipeline's part of the health message; `now` is monotonic seconds."""
         counters, served = self._counters, self._assembled.served
+        windows = self._assembled.pipeline.gatherer.windows
         median, high = counters.inference.percentiles() or (None, None)
         return PipelineHealth(
             model=served.manifest.name,
@@ -91,11 +99,13 @@ class Worker:
             provider=served.provider,
             nodes=dict(served.nodes) if served.nodes is not None else None,
             fallback=served.fallback,
-            streams=len(self._assembled.pipeline.windows),
+            streams=len(windows),
             readings=counters.readings,
             predictions=counters.predictions,
             rejected=dict(counters.rejected),
-            dropped=dict(counters.dropped),
+            unchanged=counters.unchanged,
+            faults=dict(self._assembled.pipeline.gatherer.guard.faults),
+            dropped=counters.dropped | {reason: count for reason, count in windows.counts.items() if count},
             queue_depth=len(self.queue),
             reading_age_s=_age(now, counters.last_reading),
             prediction_age_s=_age(now, counters.last_prediction),
@@ -104,8 +114,13 @@ class Worker:
         )
 
     def _work(self) -> None:
-        while (messages := self.queue.take(self._most, self._linger)) is not None:
-            self._serve(messages)
+        windows = self._assembled.pipeline.gatherer.windows
+        while (messages := self.queue.take(self._most, self._linger, _TICK_SECONDS)) is not None:
+            if messages:
+                self._serve(messages)
+            if not len(self.queue):
+                self._pass_time()
+            self._around.between(self._assembled.config.name, windows)
 
     def _dropped(self, messages: Sequence[Message]) -> None:
         self._counters.count_dropped("queue_full", len(messages))
@@ -114,67 +129,57 @@ class Worker:
     def _serve(self, messages: Sequence[Message]) -> None:
         stream_of = self._assembled.topic.stream_of
         arrivals = [Arrival(stream_of(message.topic), message.payload, message.arrived) for message in messages]
-        taken = self._assembled.pipeline.take(arrivals)
+        taken = self._assembled.pipeline.gatherer.take(arrivals, arrival_time())
         self._counters.count_readings(taken.readings, taken.rejected)
-        entries: list[Entry] = []
-        for start in range(0, len(taken.due), self._most):
-            entries += self._predict(taken.due[start : start + self._most])
-        if entries:
-            self._around.outbox.put(entries, partial(self._around.done, messages))
-            self._counters.count_predictions(len(entries))
-        else:
-            self._around.done(messages)
+        self._put(self._judged(taken.due), partial(self._around.done, messages))
 
-    def _predict(self, due: Sequence[Due]) -> list[Entry]:
-        """Return the predictions of windows; those that fail or find no room are counted."""
-        if not self._around.outbox.accepts():
-            self._counters.count_dropped("outbox_full", len(due))
-            return []
+    def _pass_time(self) -> None:
+        """See to what is due because time has passed; nothing is while readings wait."""
+        reports = self._judged(self._assembled.pipeline.gatherer.pass_time(arrival_time()))
+        self._put(reports + self._assembled.judge.advance(time.monotonic()), _nothing)
+
+    def _put(self, reports: _Reports, release: Callable[[], None]) -> None:
+        if not reports:
+            release()
+        elif self._around.outbox.accepts():
+            self._counters.count_predictions(len(reports))
+            self._around.outbox.put([self._writer.write(*report) for report in reports], release)
+        else:  # no number was given to any of them, so that none is missing
+            self._counters.count_dropped("outbox_full", len(reports))
+            release()
+
+    def _judged(self, due: Sequence[Due]) -> _Reports:
+        """Return what is to be reported of windows that are due, which run through the model together."""
+        reports: _Reports = []
+        for start in range(0, len(due), self._most):
+            reports += self._predict(due[start : start + self._most])
+        return reports
+
+    def _predict(self, due: Sequence[Due]) -> _Reports:
         begin = time.perf_counter()
-        outcomes = self._assembled.pipeline.predict(due)
+        outcomes = self._assembled.pipeline.predictor.predict(due)
         milliseconds = round((time.perf_counter() - begin) * 1e3, 3)
         self._counters.inference.add(milliseconds)
-        since_1970 = time.time() - time.monotonic()  # of a moment on the monotonic clock
-        entries = []
+        now, since_1970 = time.monotonic(), time.time() - time.monotonic()
+        reports = []
         for one, outcome in zip(due, outcomes, strict=True):
             if outcome is None:
                 self._counters.count_dropped("inference_failed")
+                continue
+            moment = one.time if one.time is not None else since_1970 + (one.arrived or now)
+            origin = Origin(moment, one.says_time, one.reading, milliseconds)
+            verdict = self._assembled.judge.judge(one.stream, now, outcome, one.quality, origin)
+            if verdict.report:
+                reports.append((one.stream, verdict))
             else:
-                entries.append(self._entry(one, outcome, milliseconds, since_1970))
-        return entries
-
-    def _entry(self, due: Due, outcome: Outcome, milliseconds: float, since_1970: float) -> Entry:
-        served, boot, name, stream = self._assembled.served, self._around.boot, self._assembled.config.name, due.stream
-        sequence = self._sequences[stream] = self._sequences.get(stream, 0) + 1
-        prediction = Prediction(
-            v=SCHEMA_VERSION,
-            id=f"{boot}-{name}-{stream}-{sequence}",
-            seq=sequence,
-            boot=boot,
-            ts=rfc3339(due.time if due.time is not None else due.arrived + since_1970),
-            ts_src="sensor" if due.time is not None else "arrival",
-            pipeline=name,
-            stream=stream,
-            reading=due.reading,
-            model=served.manifest.name,
-            model_version=served.manifest.version,
-            variant=served.variant.name,
-            latency_ms=milliseconds,
-            quality="good" if outcome.value is not None else "bad",
-            value=outcome.value,
-            label=outcome.label,
-            alarm=outcome.alarm,
-            unit=self._assembled.unit or None,
-        )
-        return Entry(stream, sequence, self._topic_of(stream), encode(prediction))
-
-    def _topic_of(self, stream: str) -> str:
-        topic = self._topics.get(stream)
-        if topic is None:
-            topic = self._topics[stream] = self._around.topic_of(stream)
-        return topic
+                self._counters.unchanged += 1
+        return reports
 
 
 def _age(now: float, then: float | None) -> float | None:
     # The worker may have moved `then` beyond `now` meanwhile.
     return None if then is None else round(max(now - then, 0.0), 3)
+
+
+def _nothing() -> None:
+    """Release nothing: no reading stands behind what time alone has brought."""

@@ -26,6 +26,8 @@ class PipelineHealth(msgspec.Struct, frozen=True):
         streams: Streams seen.
         readings: Readings used since start.
         predictions: Predictions handed to the connection since start.
+        unchanged: Predictions not published because they say nothing new; see `[pipeline.report]`.
+        faults: Readings that cannot be true, by field and reason; see `[pipeline.quality]`.
         rejected: Readings that could not be used, by reason.
         dropped: Readings and predictions lost, by reason.
         queue_depth: Readings waiting for inference.
@@ -47,6 +49,8 @@ class PipelineHealth(msgspec.Struct, frozen=True):
     streams: int
     readings: int
     predictions: int
+    unchanged: int
+    faults: dict[str, int]
     rejected: dict[str, int]
     dropped: dict[str, int]
     queue_depth: int
@@ -98,6 +102,7 @@ class PipelineCounters:
     def __init__(self) -> None:
         self.readings = 0
         self.predictions = 0
+        self.unchanged = 0
         self.rejected: dict[str, int] = {}
         self.dropped: dict[str, int] = {}
         self.last_reading: float | None = None

@@ -1,12 +1,11 @@
-"""One pipeline without its surroundings: payloads on streams in, predictions out, many at a time."""
+"""One pipeline without its surroundings: payloads of many streams in, predictions out, many at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import msgspec
 import numpy as np
 
 from edge_runtime.errors import BadInput
@@ -15,57 +14,9 @@ from edge_runtime.inference.engine import Array, Engine, Tensor
 from edge_runtime.inference.features import Features
 from edge_runtime.inference.postprocess import Decision, Outcome
 from edge_runtime.inference.preprocess import Preprocess
-from edge_runtime.stream.decode import Decoder
-from edge_runtime.stream.window import Windows
+from edge_runtime.stream.gatherer import Due, Gatherer
 
 Layout: TypeAlias = Literal["time_first", "features_first"]
-
-_LONGEST_STREAM_NAME = 256  # it becomes part of a topic, which MQTT ends at 65535 bytes
-
-
-class Arrival(msgspec.Struct, frozen=True, gc=False):
-    """A payload of one stream, and when it came, monotonic seconds."""
-
-    stream: str
-    payload: bytes
-    at: float
-
-
-class Due(msgspec.Struct, frozen=True, gc=False):
-    """A window that wants a prediction.
-
-    Attributes:
-        stream: Whose it is.
-        reading: Number of its last reading in the stream, from 1.
-        time: That reading's time as its sensor said, seconds since 1970, or None.
-        arrived: When that reading came, monotonic seconds.
-        array: float32 [size, features].
-    """
-
-    stream: str
-    reading: int
-    time: float | None
-    arrived: float
-    array: Array
-
-
-@dataclass
-class Taken:
-    """What became of a batch of payloads.
-
-    Attributes:
-        due: Windows that want a prediction, in order.
-        readings: Readings used.
-        rejected: Readings that could not be used, by reason.
-    """
-
-    due: list[Due] = field(default_factory=list)
-    readings: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-
-    def reject(self, reason: str) -> None:
-        """Count a reading that could not be used."""
-        self.rejected[reason] = self.rejected.get(reason, 0) + 1
 
 
 @dataclass(frozen=True)
@@ -98,50 +49,22 @@ class Feeder:
         return np.ascontiguousarray(ordered).reshape((len(windows), *shape))
 
 
-class Pipeline:
-    """Decode, window, infer, decide.
+class Predictor:
+    """The second half of a pipeline: windows in, outcomes out.
 
     Args:
-        decoder: What readings look like.
-        windows: The windows of all streams; kept here between calls.
         feeder: How windows enter the model.
         engine: The model.
-        reader: Name of the output decided on, and the decision.
+        output: Name of the output decided on.
+        decision: How it is read.
 
     Attributes:
         together: Whether the model takes many windows in one run, each as if it were alone.
     """
 
-    def __init__(
-        self, decoder: Decoder, windows: Windows, feeder: Feeder, engine: Engine, reader: tuple[str, Decision]
-    ) -> None:
-        self._decoder, self.windows = decoder, windows
-        self._feeder, self._engine = feeder, engine
-        self._output, self._decision = reader
+    def __init__(self, feeder: Feeder, engine: Engine, output: str, decision: Decision) -> None:
+        self._feeder, self._engine, self._output, self._decision = feeder, engine, output, decision
         self.together = feeder.tensor.has_dynamic_batch()
-
-    def take(self, arrivals: Sequence[Arrival]) -> Taken:
-        """Take in payloads, in the order they came."""
-        taken = Taken()
-        for arrival in arrivals:
-            if not 0 < len(arrival.stream) <= _LONGEST_STREAM_NAME:
-                taken.reject("bad_stream_name")
-            elif not self.windows.has_room_for(arrival.stream):
-                taken.reject("too_many_streams")
-            else:
-                self._take(arrival, taken)
-        return taken
-
-    def _take(self, arrival: Arrival, taken: Taken) -> None:
-        stream = arrival.stream
-        for reading in self._decoder.decode(arrival.payload):
-            if isinstance(reading, str):
-                taken.reject(reading)
-                continue
-            taken.readings += 1
-            number, window = self.windows.push(stream, reading.values)
-            if window is not None:
-                taken.due.append(Due(stream, number, reading.time, arrival.at, window))
 
     def predict(self, due: Sequence[Due]) -> list[Outcome | None]:
         """Run the model on windows and decide; None stands for a window that the model failed on."""
@@ -166,3 +89,11 @@ class Pipeline:
         feeds = self._feeder.feeds(windows)
         outputs = self._engine.run(feeds) if self._feeder.tensor.has_dynamic_batch() else run_all(self._engine, feeds)
         return outputs[self._output].reshape(len(windows), -1)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Both halves: decode, gather; infer, decide."""
+
+    gatherer: Gatherer
+    predictor: Predictor

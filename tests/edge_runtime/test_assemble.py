@@ -20,7 +20,7 @@ from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.package import archive, golden
 from edge_runtime.package.manifest import FORMAT, Golden, Manifest, Tolerance, Variant
 from edge_runtime.package.manifest import Source as Origin
-from edge_runtime.stream.pipeline import Arrival
+from edge_runtime.stream.gatherer import Arrival
 
 READING = b'{"a":1,"b":5,"c":3}'
 
@@ -64,9 +64,9 @@ def configuration(
 def test_what_fits_predicts(folder: Path) -> None:
     """A reading goes through window, model and decision."""
     whole = assemble(configuration(Argmax(labels=("idle", "busy", "stuck"))), folder, {})
-    taken = whole.pipeline.take([Arrival("press-1", READING, 0.0)])
+    taken = whole.pipeline.gatherer.take([Arrival("press-1", READING, 0.0)], 0.0)
     assert [(due.stream, due.reading) for due in taken.due] == [("press-1", 1)]
-    assert [outcome.label for outcome in whole.pipeline.predict(taken.due) if outcome] == ["busy"]
+    assert [outcome.label for outcome in whole.pipeline.predictor.predict(taken.due) if outcome] == ["busy"]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,6 @@ def test_what_does_not_fit_is_refused_before_serving(
 def test_a_stream_name_that_fits_in_no_topic_is_rejected(folder: Path) -> None:
     """A sensor may choose its topic, but not stop the daemon with one that is too long to answer on."""
     pipeline = assemble(configuration(Value()), folder, {}).pipeline
-    taken = pipeline.take([Arrival(name, READING, 0.0) for name in ("x" * 257, "", "x" * 256)])
+    taken = pipeline.gatherer.take([Arrival(name, READING, 0.0) for name in ("x" * 257, "", "x" * 256)], 0.0)
     assert (taken.rejected, taken.readings) == ({"bad_stream_name": 2}, 1)
-    assert len(pipeline.windows) == 1
+    assert len(pipeline.gatherer.windows) == 1

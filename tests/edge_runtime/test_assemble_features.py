@@ -26,16 +26,16 @@ def test_many_windows_give_what_each_gives_alone(tmp_path: Path) -> None:
     """The model's outputs are twice the preprocessed features, in one run for all windows."""
     featured.write(tmp_path / "f.edgepkg")
     pipeline = assembled(tmp_path).pipeline
-    assert pipeline.together
+    assert pipeline.predictor.together
     expected = 2 * featured.PREPROCESS.apply(featured.FEATURES.of(featured.WINDOWS))
-    np.testing.assert_array_equal(pipeline.infer(featured.WINDOWS), expected)
+    np.testing.assert_array_equal(pipeline.predictor.infer(featured.WINDOWS), expected)
 
 
 def test_a_model_that_mixes_its_batch_is_found_out(tmp_path: Path) -> None:
     """Features of any constant are the same, so zeros and ones would not tell; noise does."""
     features = Features(64, (Kurtosis(), Skewness()), channels=2)
     featured.write(tmp_path / "f.edgepkg", served=features, inputs=features, model=featured.mixed())
-    assert not assembled(tmp_path).pipeline.together
+    assert not assembled(tmp_path).pipeline.predictor.together
 
 
 @pytest.mark.parametrize(("size", "fields"), [(32, ("a", "b")), (64, ("a",))])

@@ -9,16 +9,17 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from edge_runtime import config_options, decision_options
+from edge_runtime import config_options, decision_options, window_options
 from edge_runtime.cli.sample_config import sample_config
 from edge_runtime.config import load_config
 from edge_runtime.inference.postprocess import Decision
+from edge_runtime.stream.rules import TimeRule
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "edge_runtime" / "sample.toml"
 TABLES = [
     value
-    for module in (config_options, decision_options)
+    for module in (config_options, decision_options, window_options)
     for value in vars(module).values()
     if isinstance(value, type) and value.__module__ == module.__name__
 ]
@@ -69,7 +70,7 @@ def test_the_command_prints_the_sample() -> None:
 
 OTHER_FORM = (
     *("fields = [", "time_field = ", 'kind = "value"', "index = 0", "unit = "),
-    *("username = ", "password_file = ", "output = ", "policy = "),
+    *("username = ", "password_file = ", "output = ", "policy = ", "idle = "),
     *(
         'on = "change"',
         "dead_band = ",
@@ -93,3 +94,14 @@ def test_commented_options_are_valid_too(tmp_path: Path) -> None:
     assert config.pipeline[0].source.fields == ("temperature", "pressure")
     assert config.pipeline[0].queue.policy == "block"
     assert config.pipeline[0].report.dead_band == 0.05
+
+
+def test_commented_options_of_time_windows_are_valid(tmp_path: Path) -> None:
+    """The same for windows by time, which exclude those by number."""
+    text = SAMPLE.read_text(encoding="utf-8").replace('interpolation = "none" ', 'interpolation = "linear" ')
+    for line in ("duration = ", "every = ", "rate = ", "max_gap = "):
+        text = text.replace(f"\n# {line}", f"\n{line}")
+    (tmp_path / "edge-runtime.toml").write_text(text)
+    rule = window_options.rule_of(load_config(tmp_path / "edge-runtime.toml").pipeline[0].window, 3)
+    assert isinstance(rule, TimeRule)
+    assert (rule.size, rule.hop, rule.features) == (100, 50, 3)

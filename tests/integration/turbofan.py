@@ -15,7 +15,7 @@ from edge_runtime.config import load_config
 from edge_runtime.inference.preprocess import Preprocess
 from edge_runtime.sources.playback import TopicTemplate, messages
 from edge_runtime.sources.table import Table
-from edge_runtime.stream.pipeline import Arrival
+from edge_runtime.stream.gatherer import Arrival
 from optimizer import metrics
 from optimizer.data import load_dataset
 from optimizer.evaluate import Budget
@@ -86,8 +86,8 @@ class Fleet:
         pipeline = assemble(load_config(config).pipeline[0], config.parent, {}).pipeline
         values: Values = {}
         for topic, payload in messages(islice(Table(self.rows, COLUMNS), limit), TopicTemplate(TOPIC, tuple(COLUMNS))):
-            (due,) = pipeline.take([Arrival(topic.split("/")[1], payload, 0.0)]).due
-            (outcome,) = pipeline.predict([due])
+            (due,) = pipeline.gatherer.take([Arrival(topic.split("/")[1], payload, 0.0)], 0.0).due
+            (outcome,) = pipeline.predictor.predict([due])
             assert outcome is not None
             assert outcome.value is not None
             values[due.stream, due.reading] = outcome.value

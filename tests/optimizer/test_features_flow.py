@@ -22,7 +22,7 @@ from edge_runtime.errors import BadInput
 from edge_runtime.inference.engine import Array
 from edge_runtime.inference.postprocess import Argmax
 from edge_runtime.package import archive, golden
-from edge_runtime.stream.pipeline import Arrival
+from edge_runtime.stream.gatherer import Arrival
 
 RATE, SIZE = 12_000.0, 256
 BANDS = [(0.0, 1000.0), (1000.0, 3000.0), (3000.0, 6000.0)]
@@ -134,10 +134,10 @@ def test_the_daemons_pipeline_predicts_what_numpy_computes(made: Made) -> None:
     expected = reference(raw) @ weight + bias
     tolerance = 1e-4 if whole.served.variant.name == "fp32" else 0.2
     payloads = [json.dumps({"a": value}).encode() for value in raw.ravel()]
-    due = whole.pipeline.take([Arrival("press", payload, 0.0) for payload in payloads]).due
-    scores = whole.pipeline.infer(np.stack([one.array for one in due]))
+    due = whole.pipeline.gatherer.take([Arrival("press", payload, 0.0) for payload in payloads], 0.0).due
+    scores = whole.pipeline.predictor.infer(np.stack([one.array for one in due]))
     np.testing.assert_allclose(scores, expected, rtol=tolerance, atol=tolerance)
-    said = [outcome.label for outcome in whole.pipeline.predict(due) if outcome]
+    said = [outcome.label for outcome in whole.pipeline.predictor.predict(due) if outcome]
     assert said == [("sound", "impacts")[label] for label in labels]
 
 
