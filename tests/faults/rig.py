@@ -16,6 +16,7 @@ from typing import Any
 
 import sum_package
 from daemons import COMMAND, Daemon
+from faults.gauges import disk_kib, rss_mib
 from faults.kept_broker import KeptBroker
 from faults.ledger import Verdict, unaccounted
 from faults.plant import WINDOW, Plant
@@ -284,22 +285,3 @@ def judge(result: Result, verdict: Verdict, most_repeated: int) -> None:
     repeated = verdict.repeated_messages + verdict.repeated_readings
     result.expect(repeated <= most_repeated, f"{repeated} repeats, more than the windows of {most_repeated}")
     result.problems += verdict.problems[: 30 - len(result.problems)]
-
-
-def rss_mib(process: int) -> float:
-    """Return a process's resident set, 0 where it has gone."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def disk_kib(folder: Path) -> float:
-    """Return what the files of a folder hold."""
-    total = 0
-    for base, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += (Path(base) / name).stat().st_size
-    return total / 1024

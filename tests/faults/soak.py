@@ -6,10 +6,11 @@ import random
 import time
 from collections.abc import Callable
 
+from faults.gauges import rss_mib
 from faults.packets import HoldAcknowledgements
 from faults.plant import WINDOW
 from faults.result import Bench, Result
-from faults.rig import IN_FLIGHT, Rig, Setup, rss_mib
+from faults.rig import IN_FLIGHT, Rig, Setup
 
 _MESSAGES = 1_000_000
 _RATE = 400.0
