@@ -79,6 +79,7 @@ def daemon(**changes: Any) -> DaemonHealth:
         duplicates=0,
         retained=0,
         unclaimed=0,
+        unreadable_acks=0,
         refused_subscriptions=(),
         state_files_damaged=0,
         fallbacks=0,
