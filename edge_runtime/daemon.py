@@ -138,7 +138,7 @@ class Daemon:
         run = Run(
             boot=self._boot,
             began=self._began,
-            version=metadata.version("edgeopt"),
+            version=_version(),
             interval_s=seconds(health.interval),
             silence_s=seconds(health.silence),
             unclean_starts=self._state_folder.unclean_starts,
@@ -305,3 +305,11 @@ class Daemon:
         node = self._config.node
         values = {"site": node.site, "node": node.name, "pipeline": pipeline, "stream": stream}
         return fill(self._config.topics.prediction, values)
+
+
+def _version() -> str:
+    """Return edgeopt's version; a copy that was not installed, as in an emulated board, has none."""
+    try:
+        return metadata.version("edgeopt")
+    except metadata.PackageNotFoundError:
+        return "not installed"
