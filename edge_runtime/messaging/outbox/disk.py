@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 import threading
 import time
 from collections import deque
@@ -68,7 +68,7 @@ class DiskOutbox:
         self.backlog = Backlog()
         self.unacknowledged = Unacknowledged()
         self.lost: list[Gap] = []  # to be announced
-        self.ticket = ticket_base() + secrets.randbelow(_APART)  # until the file is open and says better
+        self.ticket = ticket_base() + random.SystemRandom().randrange(_APART)  # until the file is open and says better
         self.memory = 0  # bytes that wait for the disk
         self.hungry = self.reconnect = False
         self.fault: str | None = None
