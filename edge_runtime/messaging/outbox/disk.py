@@ -25,7 +25,8 @@ from edge_runtime.messaging.outbox.row import Gap, gaps_of, ticket_base
 from edge_runtime.messaging.outbox.settings import Bell, DiskOptions
 from edge_runtime.messaging.outbox.unacknowledged import Unacknowledged
 
-COMMIT_AT = 64  # entries not settled, or rows to delete, for which the disk thread is called early
+COMMIT_AT = 512  # entries not settled, or rows to delete, for which the disk thread is called early; a busy broker has
+# some hundred of them unsettled at any time, and takes each within milliseconds
 MOST_IN_MEMORY = 8 << 20  # bytes that may wait for a disk that cannot be written
 
 _APART = 1 << 40
