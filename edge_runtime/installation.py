@@ -13,17 +13,16 @@ _KINDS = (".dist-info", ".egg-info")
 
 
 def own_version() -> str:
-    """Return the version of edgeopt as it is installed.
-
-    Raises:
-        importlib.metadata.PackageNotFoundError: It is not.
-    """
+    """Return edgeopt's version; a copy that was not installed, as in an emulated board, has none."""
     for folder in _folders():
         if _is_ours(folder):
             found = re.search(r"^Version: (\S+)", _text(folder / "METADATA") or "", re.MULTILINE)
             if found:
                 return found[1]
-    return str(import_module("importlib.metadata").version(_OURS))
+    try:
+        return str(import_module("importlib.metadata").version(_OURS))
+    except ModuleNotFoundError:  # what PackageNotFoundError is
+        return "not installed"
 
 
 def may_clash(packages: Collection[str]) -> bool:

@@ -42,6 +42,7 @@ _GLIBC = range(36, 16, -1)  # Debian 12 has glibc 2.36, and runs every wheel mad
 _WHEELS = {"click": "click", "msgspec": "msgspec", "numpy": "numpy", "onnxruntime": "onnxruntime", "paho-mqtt": "paho"}
 _USERLAND = (
     *("libc6", "libgcc-s1", "libstdc++6", "zlib1g", "libexpat1", "libffi8", "libssl3", "liblzma5", "libbz2-1.0"),
+    "libsqlite3-0",
     *("libuuid1", f"{PYTHON}-minimal", f"lib{PYTHON}-minimal", f"lib{PYTHON}-stdlib"),
 )
 # The dynamic qemu-user, with its libraries: a fifth of the static one's size, and it takes plugins.

@@ -33,6 +33,7 @@ __all__ = ["Connection", "LinkHealth", "Message", "Session", "Will"]
 
 log = logging.getLogger(__name__)
 
+_KEPT_FREE = 4  # of the window, for messages that say how things are when the broker acknowledges nothing else
 _OLD_VERSION_ANSWER = 0x01  # of brokers that know MQTT 3.1.1 only (its table 3.1)
 
 
@@ -66,7 +67,7 @@ class Connection:
         self._on_messages, self._on_connected, self._may_read = on_messages, on_connected, may_read
         self._own = OwnPublishes()
         orders = [(*supplies[first:], *supplies[:first]) for first in range(len(supplies))]
-        self._orders: deque[tuple[Supply, ...]] = deque((self._own, *order) for order in orders or [()])
+        self._orders: deque[tuple[Supply, ...]] = deque(orders or [()])
         self._acknowledged: deque[Message] = deque()
         self._protocol: ProtocolVersion = "3.1.1" if session.protocol == "3.1.1" else "5"
         self._wire: Wire = make_wire(broker, session, self._protocol)
@@ -299,15 +300,18 @@ class Connection:
         wire = self._wire
         if self._acknowledged:
             wire.acknowledge([self._acknowledged.popleft() for _ in range(len(self._acknowledged))])
-        full = wire.room() <= 0
+        while (room := wire.room()) > 0 and (own := self._own.take(room)):
+            wire.send(own, self._own)
+        kept_free = min(_KEPT_FREE, wire.window // 4)
+        full = wire.room() <= kept_free
         if not full:
             for supply in self._orders[0]:
-                while (room := wire.room()) > 0 and (batch := supply.take(room)):
+                while (room := wire.room() - kept_free) > 0 and (batch := supply.take(room)):
                     wire.send(batch, supply)
                 full = full or room <= 0
             self._orders.rotate(-1)  # only after a real turn, or who wakes this thread would choose who is next
         wire.flush()
-        self._again = full and wire.room() > 0
+        self._again = full and wire.room() > kept_free
 
     def _came_up(self) -> None:
         self._acknowledged.clear()

@@ -56,3 +56,6 @@ class Supply(Protocol):
 
     def settle(self, tickets: Sequence[int]) -> None:
         """Note what is done: handed to the operating system (QoS 0) or acknowledged by the broker (QoS 1)."""
+
+    def lose(self, tickets: Sequence[int]) -> None:
+        """Note QoS 0 messages that were taken and lost unwritten with their connection."""

@@ -68,6 +68,10 @@ class OwnPublishes:
             self._taken -= len(tickets)
             self._changed.notify_all()
 
+    def lose(self, tickets: Sequence[int]) -> None:
+        """Note what is lost: at QoS 0 that was the caller's choice, and the connection counts it."""
+        self.settle(tickets)
+
     def wait_until_settled(self, timeout: float, others: Callable[[], int]) -> bool:
         """Wait until nothing is open here and `others` returns 0; False where time ran out."""
         end = time.monotonic() + timeout

@@ -70,7 +70,7 @@ class PahoWire:
         self.rejected: dict[str, int] = {}
         self._broker, self._session, self._protocol = broker, session, protocol
         self._client = _make_client(broker, session, protocol, hook)
-        self._window = WINDOW
+        self.window = WINDOW
         self._held_at = -math.inf
         self._received: list[Message] = []
         self._owed: set[int] = set()  # identifiers received on this connection and not acknowledged
@@ -121,7 +121,7 @@ class PahoWire:
 
     def room(self) -> int:
         """Return how many messages paho may have more; beyond its window it would queue them itself."""
-        return self._window - len(self._open) if self.answer is not None and self.answer.accepted else 0
+        return self.window - len(self._open) if self.answer is not None and self.answer.accepted else 0
 
     def send(self, batch: Sequence[Outgoing], supply: Supply) -> None:
         """Hand messages to paho, which writes them at once where the network takes them."""
@@ -207,7 +207,7 @@ class PahoWire:
             if qos == 0:
                 del self._open[identifier]
                 self.unsent += 1
-                self._done.append((supply, ticket))
+                supply.lose([ticket])
 
     def _settle_done(self) -> None:
         if self._done:
@@ -219,7 +219,7 @@ class PahoWire:
     ) -> None:
         if not reason.is_failure:
             granted = getattr(properties, "ReceiveMaximum", WINDOW)
-            self._window = min(WINDOW, granted)
+            self.window = min(WINDOW, granted)
             self._begin(properties)
             if self._session.subscriptions:
                 client.subscribe(list(self._session.subscriptions))

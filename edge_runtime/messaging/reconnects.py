@@ -10,7 +10,8 @@ FIRST_PAUSE_SECONDS = 1.0
 SLOW_PAUSE_SECONDS = 10.0  # after a refusal, and at least between two attempts while another client has our identifier
 
 _STEADY_SECONDS = 5.0  # a connection that lived so long starts the pauses over
-_SHORT_SECONDS = 30.0  # closed by the broker before: perhaps taken over, if it happens again and again
+_SHORT_SECONDS = 4.0  # closed by the broker before: perhaps taken over, if it happens again and again; a broker that
+# restarts lets its clients live longer, and another client that lost ours to us is back within seconds
 _SHORT_LIVES = 3
 _PEACE_SECONDS = 60.0  # a connection that lived so long is nobody else's
 

@@ -79,7 +79,7 @@ class SplitWire(PahoWire):
         """Return how many messages fit into the window, 0 while the network does not take what waits."""
         if self.answer is None or not self.answer.accepted or self._to_repeat or not self._link().room:
             return 0
-        return max(self._window - len(self._in_flight), 0)
+        return max(self.window - len(self._in_flight), 0)
 
     def send(self, batch: Sequence[Outgoing], supply: Supply) -> None:
         """Encode messages into the buffer, all in one piece."""
@@ -177,7 +177,7 @@ class SplitWire(PahoWire):
         link = self._link()
         while self._to_repeat and self.answer is not None and self.answer.accepted and link.room:
             outstanding = len(self._in_flight) - len(self._to_repeat)
-            count = min(len(self._to_repeat), self._window - outstanding)
+            count = min(len(self._to_repeat), self.window - outstanding)
             if count <= 0:
                 return
             due = [self._to_repeat.popleft() for _ in range(count)]
@@ -210,7 +210,7 @@ class SplitWire(PahoWire):
         while self._written:
             _, supply, tickets = self._written.popleft()
             self.unsent += len(tickets)
-            supply.settle(tickets)
+            supply.lose(tickets)
 
     def _farewell(self, reason: Any) -> tuple[int, str]:
         """Read the code ourselves: paho 2.0 and 2.1 overlook it where no properties follow."""

@@ -93,6 +93,7 @@ class Wire(Protocol):
         loss: How the latest connection ended, None while it stands.
         refused: Topic filters that the broker did not grant.
         repeated: QoS 1 messages sent once more after a reconnect.
+        window: Most QoS 1 messages in flight that the broker grants.
         unsent: QoS 0 messages that were taken and then lost unsent with their connection.
         rejected: QoS 1 messages that the broker acknowledged and refused (MQTT 5), by the standard's reason.
     """
@@ -103,6 +104,7 @@ class Wire(Protocol):
     refused: tuple[str, ...]
     repeated: int
     unsent: int
+    window: int
     rejected: dict[str, int]
 
     def open(self) -> None:

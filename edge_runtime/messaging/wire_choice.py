@@ -59,6 +59,9 @@ class _Ledger:
         """Remember."""
         self.settled += tickets
 
+    def lose(self, tickets: Sequence[int]) -> None:
+        """Have nothing to lose: all is QoS 1."""
+
 
 def _try_split() -> str | None:
     ledger = _Ledger()

@@ -145,6 +145,9 @@ class DiskOutbox:
         if ring:
             self.bell.ring()
 
+    def lose(self, tickets: Sequence[int]) -> None:
+        """Nothing is ever lost so: everything here is sent at QoS 1, which the connection repeats."""
+
     def acknowledged(self, stream: str, boot: str, sequence: int) -> None:
         """Note that the subscriber has a stream up to a sequence; only what was sent can be settled so."""
         releases: list[Callable[[], None]] = []

@@ -34,7 +34,7 @@ class MemoryOutbox:
         self._wake, self._most_entries, self._most_bytes, self._clock = wake, most_entries, most_bytes, clock
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Outgoing, float]] = deque()
-        self._bytes = self._accepted = self._flying = self._delivered = self._dropped = 0
+        self._bytes = self._accepted = self._flying = self._delivered = self._dropped = self._lost = 0
 
     def accepts(self) -> bool:
         """Always: what is new matters more than what is old."""
@@ -67,14 +67,21 @@ class MemoryOutbox:
             self._flying -= len(tickets)
             self._delivered += len(tickets)
 
+    def lose(self, tickets: Sequence[int]) -> None:
+        """Count what was lost unwritten with its connection."""
+        with self._lock:
+            self._flying -= len(tickets)
+            self._lost += len(tickets)
+
     def health(self) -> OutboxHealth:
         """Return the account; what the connection has is still waiting."""
         with self._lock:
+            dropped = {"memory_full": self._dropped, "link_lost": self._lost}
             return OutboxHealth(
                 accepted=self._accepted,
                 delivered=self._delivered,
                 waiting=len(self._waiting) + self._flying,
-                dropped={"memory_full": self._dropped} if self._dropped else {},
+                dropped={name: count for name, count in dropped.items() if count},
                 oldest_age_s=round(self._clock() - self._waiting[0][1], 3) if self._waiting else None,
             )
 
