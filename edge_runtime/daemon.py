@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal
@@ -20,6 +19,7 @@ from edge_runtime.assemble import Assembled, Loaded, assemble
 from edge_runtime.broker_settings import broker_of, client_id
 from edge_runtime.config_options import Config
 from edge_runtime.errors import EnvironmentFault
+from edge_runtime.installation import own_version
 from edge_runtime.judge_store import JudgeStore
 from edge_runtime.messaging.connection import Connection, Session, Will
 from edge_runtime.messaging.json_payload import Status, encode, rfc3339
@@ -138,7 +138,7 @@ class Daemon:
         run = Run(
             boot=self._boot,
             began=self._began,
-            version=_version(),
+            version=own_version(),
             interval_s=seconds(health.interval),
             silence_s=seconds(health.silence),
             unclean_starts=self._state_folder.unclean_starts,
@@ -305,11 +305,3 @@ class Daemon:
         node = self._config.node
         values = {"site": node.site, "node": node.name, "pipeline": pipeline, "stream": stream}
         return fill(self._config.topics.prediction, values)
-
-
-def _version() -> str:
-    """Return edgeopt's version; a copy that was not installed, as in an emulated board, has none."""
-    try:
-        return metadata.version("edgeopt")
-    except metadata.PackageNotFoundError:
-        return "not installed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from edge_runtime.assemble import Assembled
+from edge_runtime.digest import sha256
 from edge_runtime.errors import EnvironmentFault
 from edge_runtime.files import write_atomically
 from edge_runtime.stream.input_guard import GuardState
@@ -49,7 +49,7 @@ class JudgeStore:
             return  # the usual start: nothing was saved
         self._path.unlink()
         body = data[_DIGEST_BYTES:]
-        if hashlib.sha256(body).digest() != data[:_DIGEST_BYTES]:
+        if sha256(body).digest() != data[:_DIGEST_BYTES]:
             self._count_damaged()
             return
         try:
@@ -74,7 +74,7 @@ class JudgeStore:
         }
         body = msgspec.msgpack.encode(memories)
         try:
-            write_atomically(self._path, hashlib.sha256(body).digest() + body)
+            write_atomically(self._path, sha256(body).digest() + body)
         except EnvironmentFault as error:
             log.error("alarms and reports could not be saved and begin anew after the restart: %s", error)
 

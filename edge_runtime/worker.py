@@ -29,6 +29,7 @@ from edge_runtime.stream.window import Windows
 log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.5  # how long a worker waits for readings before it looks at the clock
+_LOOK_SECONDS = 0.02  # from one look at what time has brought to the next: less than windows wait between two
 _LAST_READING_SECONDS = 1.0  # how long a clean stop waits for the readings in hand once the rest was given up
 
 _Reports: TypeAlias = list[tuple[str, Verdict]]  # stream, what is said of it
@@ -65,6 +66,7 @@ class Worker:
     def __init__(self, assembled: Assembled, around: Surroundings) -> None:
         self._assembled, self._around = assembled, around
         self._counters = PipelineCounters()
+        self._look_again = 0.0  # monotonic seconds
         self._writer = PredictionWriter(assembled, around.boot, around.topic_of)
         self._most, self._linger = assembled.config.batch.max, seconds(assembled.config.batch.linger)
         queue, qos = assembled.config.queue, assembled.config.source.qos
@@ -128,7 +130,7 @@ class Worker:
             self._around.pulse.moved()
             if messages:
                 self._serve(messages)
-            if not len(self.queue):
+            if not len(self.queue) and self._may_be_due():
                 self._pass_time()
             self._around.between(self._assembled.config.name, windows)
             self._around.pulse.rests()
@@ -145,6 +147,14 @@ class Worker:
         counters.decode.add((time.monotonic() - begin) * 1e3)
         counters.count_readings(taken.readings, taken.rejected)
         self._put(self._judged(taken.due), partial(self._around.done, messages))
+
+    def _may_be_due(self) -> bool:
+        """Tell whether it is worth looking for what time has brought: not between readings that come in quick order."""
+        now = time.monotonic()
+        if now < self._look_again and now < self._assembled.judge.next_due:
+            return False
+        self._look_again = now + _LOOK_SECONDS
+        return True
 
     def _pass_time(self) -> None:
         """See to what is due because time has passed; nothing is while readings wait."""

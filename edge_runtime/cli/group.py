@@ -47,12 +47,14 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in self._verbs:
             return None
-        from importlib import metadata  # costs half of what --help may cost on a small board
-
         from devices.host import detect, refuse_32_bit_arm
+        from edge_runtime.installation import may_clash
 
         refuse_32_bit_arm(detect())  # before a verb's imports fail for want of a library that cannot be had there
-        refuse_clash(metadata.packages_distributions())
+        if may_clash(PACKAGES):
+            from importlib import metadata  # costs half of what --help may cost on a small board
+
+            refuse_clash(metadata.packages_distributions())
         module_name, attribute = self._verbs[cmd_name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module_name), attribute)
         return command

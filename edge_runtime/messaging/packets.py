@@ -70,7 +70,7 @@ class Splitter:
             self._rest.clear()
         self._now = now
         found = Split([], [], [])
-        at, end = 0, len(data)
+        at, end, add, message = 0, len(data), found.messages.append, self._message
         while end - at >= 2:
             length, body = data[at + 1], at + 2
             if length & 0x80:
@@ -82,7 +82,10 @@ class Splitter:
                 raise Malformed(TOO_LONG)
             if stop > end:
                 break
-            self._sort(data, at, body, stop, found)
+            if data[at] & 0xF4 == _PUBLISH:  # QoS 0 or 1
+                add(message(data, data[at], body, stop))
+            else:
+                self._sort(data, at, body, stop, found)
             at = stop
         if at < end:
             self._keep(data, at)
@@ -99,9 +102,6 @@ class Splitter:
 
     def _sort(self, data: bytes, at: int, body: int, stop: int, found: Split) -> None:
         head = data[at]
-        if head & 0xF4 == _PUBLISH:  # QoS 0 or 1
-            found.messages.append(self._message(data, head, body, stop))
-            return
         if head & 0xF6 == 0x36:
             raise Malformed(MALFORMED_PUBLISH)  # QoS 3 does not exist [MQTT-3.3.1-4]
         if head == _PUBACK:
@@ -121,8 +121,9 @@ class Splitter:
         name = data[start:at]
         topic = self._topics.get(name) or self._new_topic(name)
         if head & _QOS_1:
-            identifier, qos = int.from_bytes(data[at : at + 2], "big"), 1
+            qos = 1
             at += 2
+            identifier = data[at - 2] << 8 | data[at - 1] if at <= stop else 0
             if not identifier:
                 raise Malformed(MALFORMED_PUBLISH)  # [MQTT-2.3.1-1]; 2.2.1 of MQTT 5
         else:

@@ -7,7 +7,7 @@ here what an ordinary socket would give it. Both write whole packets into one bu
 from __future__ import annotations
 
 import socket
-import ssl
+import ssl  # deferred: see this package's __init__; nothing below looks into it on a plain socket
 import time
 
 from edge_runtime.messaging.packets import Malformed, Split, Splitter
@@ -48,6 +48,7 @@ class SplitSocket:
         self.linger = 0.0
         self._raw, self._splitter, self._most_unsent = raw, splitter, most_unsent
         self._for_paho, self._unsent = bytearray(), bytearray()
+        self._is_tls = hasattr(raw, "pending")
         self._waits_for_peer = False  # TLS must read before it can write on
 
     @property
@@ -73,12 +74,13 @@ class SplitSocket:
                 chunks.append(chunk)
                 size += len(chunk)
                 self.more = size >= _MOST_READ_BYTES
-                if len(chunk) < _READ_BYTES and not isinstance(self._raw, ssl.SSLSocket):
+                if len(chunk) < _READ_BYTES and not self._is_tls:
                     break  # a plain socket gives all it has; TLS gives one record of at most 16 KiB at a time
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except BlockingIOError:
             pass
         except OSError as error:
-            self._break(f"the connection broke: {error.strerror or error}")
+            if not (self._is_tls and isinstance(error, (ssl.SSLWantReadError, ssl.SSLWantWriteError))):
+                self._break(f"the connection broke: {error.strerror or error}")
         if not chunks:
             return _NOTHING
         self.read_at = time.monotonic()
@@ -99,12 +101,12 @@ class SplitSocket:
                 self.written += sent
                 del self._unsent[:sent]
                 self.written_at = time.monotonic()
-        except ssl.SSLWantReadError:
-            self._waits_for_peer = True
-        except (BlockingIOError, ssl.SSLWantWriteError):
+        except BlockingIOError:
             pass
         except OSError as error:
-            self._break(f"the connection broke: {error.strerror or error}")
+            self._waits_for_peer = self._is_tls and isinstance(error, ssl.SSLWantReadError)
+            if not self._waits_for_peer and not (self._is_tls and isinstance(error, ssl.SSLWantWriteError)):
+                self._break(f"the connection broke: {error.strerror or error}")
 
     def give_up(self, reason: str) -> None:
         """Treat the connection as broken; paho learns it at its next read."""

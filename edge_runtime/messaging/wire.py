@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from edge_runtime.messaging.message import Message, Outgoing, Supply
+
+if TYPE_CHECKING:
+    import ssl
 
 ProtocolVersion: TypeAlias = Literal["3.1.1", "5"]
 

@@ -8,7 +8,6 @@ anything the others do not look at: trailing data, second directories, flipped h
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from edge_runtime.digest import sha256
 from edge_runtime.errors import BadInput, EnvironmentFault, Refused
 from edge_runtime.files import write_atomically
 from edge_runtime.inference.engine import Tensor
@@ -53,7 +53,7 @@ class _Header(msgspec.Struct):
 
 def pack(manifest: Manifest, members: Mapping[str, bytes]) -> bytes:
     """Return the archive's bytes; the same manifest and members always give the same bytes."""
-    listed = {name: Member(len(data), hashlib.sha256(data).hexdigest()) for name, data in sorted(members.items())}
+    listed = {name: Member(len(data), sha256(data).hexdigest()) for name, data in sorted(members.items())}
     complete = msgspec.structs.replace(manifest, members=listed)
     text = msgspec.json.format(msgspec.json.encode(complete), indent=1) + b"\n"
     return stored_zip.pack({MANIFEST: text, SIGNATURES: NO_SIGNATURES, **dict(sorted(members.items()))})
@@ -93,7 +93,7 @@ def parse(path: Path, raw: bytes) -> Package:
     _check_members(path, manifest, members)
     if not stored_zip.is_canonical(members, raw):
         raise _damaged(path, "the archive's structure is not the one edgeopt writes")
-    return Package(manifest, members, hashlib.sha256(raw).hexdigest())
+    return Package(manifest, members, sha256(raw).hexdigest())
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -169,7 +169,7 @@ def _check_members(path: Path, manifest: Manifest, members: Mapping[str, bytes])
         raise _damaged(path, f"members and manifest disagree about: {odd}")
     for name, member in manifest.members.items():
         data = members[name]
-        if len(data) != member.size or hashlib.sha256(data).hexdigest() != member.sha256:
+        if len(data) != member.size or sha256(data).hexdigest() != member.sha256:
             raise _damaged(path, f"{name} is not what the manifest says (size or SHA-256)")
     needed = {manifest.golden.file, *(variant.file for variant in manifest.variants)}
     if not manifest.variants or not needed <= found:

@@ -66,13 +66,16 @@ class Intake:
             return
         batches: dict[ReadingQueue, list[Message]] = {}
         finished: list[Message] = []
-        for message in messages:
-            queues = self._queues_for(message, finished)
-            if message.qos and queues:
-                with self._lock:
+        with self._lock:
+            for message in messages:
+                queues = self._queues_for(message, finished)
+                if message.qos and queues:
                     self._pending[message.mid] = (message, len(queues))
-            for queue in queues:
-                batches.setdefault(queue, []).append(message)
+                for queue in queues:
+                    batch = batches.get(queue)
+                    if batch is None:
+                        batch = batches[queue] = []
+                    batch.append(message)
         for queue, batch in batches.items():
             queue.put(batch)
         if finished:
@@ -80,32 +83,32 @@ class Intake:
 
     def done(self, messages: Sequence[Message]) -> None:
         """Note that one pipeline needs these messages no more; callable from any thread."""
-        finished = []
+        finished, waiting = [], self._pending
         with self._lock:
             for message in messages:
-                if message.qos == 0:
-                    continue
-                pending, left = self._pending.get(message.mid, (None, 0))
-                if pending is not message:
+                found = waiting.get(message.mid) if message.qos else None
+                if found is None or found[0] is not message:
                     continue  # a broker that forgot this session has given the identifier to another message
-                if left > 1:
-                    self._pending[message.mid] = (message, left - 1)
+                if found[1] > 1:
+                    waiting[message.mid] = (message, found[1] - 1)
                 else:
-                    del self._pending[message.mid]
+                    del waiting[message.mid]
                     finished.append(message)
         if finished:
             self._acknowledge(finished)
 
     def _queues_for(self, message: Message, finished: list[Message]) -> tuple[ReadingQueue, ...]:
-        """Return who takes a message; one that nobody takes is counted, and finished unless it is still in work."""
+        """Return who takes a message; one that nobody takes is counted, and finished unless it is still in work.
+
+        To be called under the lock.
+        """
         if message.retain:
             # Brokers send retained messages again at every subscription: an old value, not a new reading.
             self.retained += 1
         elif message.qos and self._seen.is_repeat(message):
             self.duplicates += 1
-            with self._lock:
-                if message.mid in self._pending:
-                    return ()
+            if message.mid in self._pending:
+                return ()
         else:
             queues = self._queues.get(message.topic)
             if queues is None:
@@ -133,12 +136,16 @@ class RedeliveryGuard:
     """
 
     def __init__(self) -> None:
-        # A broker may have as many messages in flight as there are identifiers: the latest of each is remembered.
-        self._latest = array("Q", bytes(8 * _PACKET_IDENTIFIERS))
+        # A broker may have as many messages in flight as there are identifiers: the latest of each is remembered, in
+        # 512 KiB, which a daemon that reads at QoS 0 only never takes.
+        self._latest = array("Q")
 
     def is_repeat(self, message: Message) -> bool:
         """Tell whether this very message of QoS 1 came before, and remember it."""
+        latest, identifier = self._latest, message.mid
+        if not latest:
+            latest.frombytes(bytes(8 * _PACKET_IDENTIFIERS))
         fingerprint = hash((message.topic, message.payload)) & _HASH_BITS
-        repeat = message.dup and self._latest[message.mid] == fingerprint
-        self._latest[message.mid] = fingerprint
+        repeat = message.dup and latest[identifier] == fingerprint
+        latest[identifier] = fingerprint
         return repeat

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from threading import Condition
+from threading import Lock
+from time import monotonic
 from typing import Literal, TypeAlias
 
 from edge_runtime.messaging.message import Message
@@ -32,7 +33,10 @@ class ReadingQueue:
     ) -> None:
         self._size, self._policy, self._dropped, self._room = size, policy, dropped, room
         self._waiting: deque[Message] = deque()
-        self._changed = Condition()
+        self._lock = Lock()
+        self._bell = Lock()  # held while the taker has nothing to wake up for; a Condition costs three times as much
+        self._bell.acquire()
+        self._enough = 0  # messages for which a taker that waits is to be woken; 0 where none waits
         self._closed = False
 
     def __len__(self) -> int:
@@ -52,11 +56,12 @@ class ReadingQueue:
 
     def put(self, messages: Sequence[Message]) -> None:
         """Queue messages and return at once; after `close` they are not taken, and so stay unacknowledged."""
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return
             lost = self._append(messages)
-            self._changed.notify()
+            if 0 < self._enough <= len(self._waiting):
+                self._wake()
         if lost:
             self._dropped(lost)
 
@@ -71,10 +76,11 @@ class ReadingQueue:
         Returns:
             None once the queue is closed and everything in it was taken.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed, patience)
-            if linger and 0 < len(self._waiting) < most:
-                self._changed.wait_for(lambda: len(self._waiting) >= most or self._closed, linger)
+        if not self._waiting:
+            self._wait_for(1, patience)
+        if linger and 0 < len(self._waiting) < most:
+            self._wait_for(most, linger)
+        with self._lock:
             held_back = self.holds_back
             taken = self._pop(most)
             has_room = held_back and not self.holds_back
@@ -85,16 +91,39 @@ class ReadingQueue:
 
     def close(self) -> None:
         """Let the taker finish what is queued and then end."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify()
+            if self._enough:
+                self._wake()
 
     def abandon(self) -> int:
         """Forget what is queued, which so stays unacknowledged, and return how much that was."""
-        with self._changed:
+        with self._lock:
             forgotten = len(self._waiting)
             self._waiting.clear()
             return forgotten
+
+    def _wait_for(self, count: int, patience: float | None) -> None:
+        """Wait until there are so many messages or none comes any more; only the taker does."""
+        end = None if patience is None else monotonic() + patience
+        while True:
+            with self._lock:
+                if self._closed or len(self._waiting) >= count:
+                    return
+                self._enough = count
+            if not self._bell.acquire(timeout=-1 if end is None else max(end - monotonic(), 0.0)):
+                self._give_up_waiting()
+                return
+
+    def _give_up_waiting(self) -> None:
+        with self._lock:
+            if not self._enough:  # woken meanwhile after all
+                self._bell.acquire(blocking=False)
+            self._enough = 0
+
+    def _wake(self) -> None:
+        self._enough = 0
+        self._bell.release()
 
     def _pop(self, most: int) -> list[Message]:
         if len(self._waiting) <= most:

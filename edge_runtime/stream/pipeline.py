@@ -69,7 +69,7 @@ class Predictor:
     def predict(self, due: Sequence[Due]) -> list[Outcome | None]:
         """Run the model on windows and decide; None stands for a window that the model failed on."""
         try:
-            return list(self._decision.decide(self.infer(np.stack([one.array for one in due]))))
+            return list(self._decision.decide(self.infer(_stacked(due))))
         except BadInput:
             if len(due) == 1:
                 return [None]
@@ -89,6 +89,11 @@ class Predictor:
         feeds = self._feeder.feeds(windows)
         outputs = self._engine.run(feeds) if self._feeder.tensor.has_dynamic_batch() else run_all(self._engine, feeds)
         return outputs[self._output].reshape(len(windows), -1)
+
+
+def _stacked(due: Sequence[Due]) -> Array:
+    """Return all windows in one array, [samples, size, features]; a single one is not copied."""
+    return due[0].array[np.newaxis] if len(due) == 1 else np.stack([one.array for one in due])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -10,6 +9,7 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
+from edge_runtime.digest import sha256
 from edge_runtime.inference.engine import Array
 from edge_runtime.stream.count_stream import Tail
 from edge_runtime.stream.time_stream import TimeTail
@@ -75,13 +75,13 @@ class _FirstFile(msgspec.Struct):
 def encode(pipelines: Mapping[str, Tails], clean: bool) -> bytes:
     """Return the tails of all pipelines, behind the SHA-256 of what follows."""
     body = msgspec.msgpack.encode(_File(_FORMAT, clean, {name: _packed(tails) for name, tails in pipelines.items()}))
-    return hashlib.sha256(body).digest() + body
+    return sha256(body).digest() + body
 
 
 def decode(data: bytes) -> Saved | None:
     """Return what was saved, None where the bytes are damaged or of a format that is not known."""
     digest, body = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
-    if hashlib.sha256(body).digest() != digest:
+    if sha256(body).digest() != digest:
         return None
     try:
         return _decoded(body)

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 import threading
 import time
 from collections import deque
@@ -25,7 +25,8 @@ from edge_runtime.messaging.outbox.row import Gap, gaps_of, ticket_base
 from edge_runtime.messaging.outbox.settings import Bell, DiskOptions
 from edge_runtime.messaging.outbox.unacknowledged import Unacknowledged
 
-COMMIT_AT = 64  # entries not settled, or rows to delete, for which the disk thread is called early
+COMMIT_AT = 512  # entries not settled, or rows to delete, for which the disk thread is called early; a busy broker has
+# some hundred of them unsettled at any time, and takes each within milliseconds
 MOST_IN_MEMORY = 8 << 20  # bytes that may wait for a disk that cannot be written
 
 _APART = 1 << 40
@@ -68,7 +69,7 @@ class DiskOutbox:
         self.backlog = Backlog()
         self.unacknowledged = Unacknowledged()
         self.lost: list[Gap] = []  # to be announced
-        self.ticket = ticket_base() + secrets.randbelow(_APART)  # until the file is open and says better
+        self.ticket = ticket_base() + random.SystemRandom().randrange(_APART)  # until the file is open and says better
         self.memory = 0  # bytes that wait for the disk
         self.hungry = self.reconnect = False
         self.fault: str | None = None
