@@ -76,7 +76,7 @@ class Daemon:
         self._saver = WindowSaver(self._store, seconds(config.state.save_every), names, self._supervise)
         self._intake = Intake()
         self._ack_topic = self._topic("ack")
-        self._outboxes = Outboxes(self._config, state.folder, self._boot, wake=self._wake, on_gap=self._publish_gaps)
+        self._outboxes = Outboxes(self._config, state.folder, self._boot, wake=self._offer, on_gap=self._publish_gaps)
         self._connection = self._make_connection(path.parent)
         self._workers = {one.config.name: self._make_worker(one) for one in self._assembled}
         self._caretaker.pulses.watch("network", self._network_turns)
@@ -204,8 +204,8 @@ class Daemon:
     def _publish_gaps(self, gaps: Sequence[Gap]) -> None:
         self._connection.publish(self._topic("gap"), gap_message(gaps))
 
-    def _wake(self) -> None:
-        self._connection.wake()  # made after the outboxes, which it takes from
+    def _offer(self) -> None:
+        self._connection.offer()  # made after the outboxes, which it takes from
 
     def _make_worker(self, assembled: Assembled) -> Worker:
         around = Surroundings(

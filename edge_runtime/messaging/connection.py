@@ -79,6 +79,7 @@ class Connection:
         self._connected = self._stopping = self._again = False
         self._thread: threading.Thread | None = None
         self._network_thread = 0
+        self._at_wire = threading.Lock()  # held by the network thread except while it waits
         self.turns = 0
 
     @property
@@ -135,11 +136,30 @@ class Connection:
         """
         if self._connected:
             self._acknowledged.extend([message for message in messages if message.qos])
-            self.wake()
+            self.offer()
 
     def wake(self) -> None:
-        """Let the network thread look at its supplies; callable from any thread, at next to no cost if done often."""
+        """Let the network thread turn; callable from any thread, at next to no cost if done often."""
         if threading.get_ident() != self._network_thread:
+            self._bell.ring()
+
+    def offer(self) -> None:
+        """Say that a supply has something; callable from any thread.
+
+        While the network thread waits, the caller sends himself, which spares two changes of threads; whatever he
+        cannot finish without waiting is left to the network thread.
+        """
+        if threading.get_ident() == self._network_thread:
+            return  # it looks by itself before it waits
+        is_done = False
+        if self._at_wire.acquire(blocking=False):
+            try:
+                if self._connected and self._wire.loss is None:
+                    self._send()
+                    is_done = not (self._again or self._wire.wants_write() or self._wire.loss is not None)
+            finally:
+                self._at_wire.release()
+        if not is_done:
             self._bell.ring()
 
     def unacknowledged(self) -> int:
@@ -186,6 +206,7 @@ class Connection:
     def _work(self, first: SimpleQueue[EnvironmentFault | None]) -> None:
         """Be the network thread: report how the first attempt went, then keep the connection until `stop`."""
         self._network_thread = threading.get_ident()
+        self._at_wire.acquire()
         try:
             fault = self._connect()
             first.put(fault)
@@ -199,6 +220,7 @@ class Connection:
             self._connected = False
             self._network_thread = 0
             self._wire.close(goodbye=False)
+            self._at_wire.release()
             first.put(rejected(self._broker, None))
 
     def _connect(self) -> EnvironmentFault | None:
@@ -283,7 +305,12 @@ class Connection:
 
     def _wait_for_events(self, patience: float) -> bool:
         """Wait for the bell or the wire, at most so many seconds; tell whether it was the wire."""
-        descriptors = [descriptor for descriptor, _ in self._poll.poll(math.ceil(patience * 1000))]
+        self._at_wire.release()
+        try:
+            events = self._poll.poll(math.ceil(patience * 1000))
+        finally:
+            self._at_wire.acquire()
+        descriptors = [descriptor for descriptor, _ in events]
         if self._bell.fileno() in descriptors:
             self._bell.silence()
             return len(descriptors) > 1
@@ -338,9 +365,13 @@ class Connection:
     def _wait(self, pause: float) -> None:
         """Wait so long, or until `stop`."""
         end = time.monotonic() + pause
-        while not self._stopping and (left := end - time.monotonic()) > 0:
-            if select.select([self._bell], [], [], left)[0]:
-                self._bell.silence()
+        self._at_wire.release()
+        try:
+            while not self._stopping and (left := end - time.monotonic()) > 0:
+                if select.select([self._bell], [], [], left)[0]:
+                    self._bell.silence()
+        finally:
+            self._at_wire.acquire()
 
 
 def _is_about_version(wire: Wire) -> bool:

@@ -49,7 +49,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Supply(Protocol):
-    """Where a connection takes messages from when it has room; called on its network thread only, and never blocks."""
+    """Where a connection takes messages from when it has room; by one thread at a time, and it never blocks."""
 
     def take(self, room: int) -> Sequence[Outgoing]:
         """Return the next messages to send, at most `room`; each is settled later, or repeated after a reconnect."""
