@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import socket
+import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from edge_runtime.errors import BadInput, EnvironmentFault
 
 DEFAULT_PORT = 1883
+
+_MOMENT_SECONDS = 0.2
 
 _AUTHENTICATION_REFUSALS = ("Bad user name or password", "Not authorized")  # CONNACK 4 and 5, MQTT 3.1.1 table 3.1
 
@@ -69,6 +73,22 @@ def no_connection(broker: Broker, error: OSError) -> EnvironmentFault:
         f"the broker {broker} cannot be reached: {error.strerror or error}",
         f"check the name, the cable and the firewall: ping {broker.host}",
     )
+
+
+def is_answering(broker: Broker) -> bool:
+    """Tell whether something at the broker's address takes a connection now and waits for what we say.
+
+    A broker that goes down, and a proxy before it, closes what it accepts; so it is given a moment to do that.
+    """
+    time.sleep(_MOMENT_SECONDS)
+    try:
+        with socket.create_connection((broker.host, broker.port), _MOMENT_SECONDS) as connection:
+            connection.settimeout(_MOMENT_SECONDS)
+            return bool(connection.recv(1))
+    except TimeoutError:  # it waits: the name of the error that Python 3.10 has as well
+        return True
+    except OSError:
+        return False
 
 
 def rejected(broker: Broker, answer: str | None) -> EnvironmentFault:

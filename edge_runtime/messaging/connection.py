@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 from edge_runtime.errors import EnvironmentFault
 from edge_runtime.messaging.bell import Bell
-from edge_runtime.messaging.broker import Broker, no_connection, rejected
+from edge_runtime.messaging.broker import Broker, is_answering, no_connection, rejected
 from edge_runtime.messaging.link_health import LinkHealth, LinkRecord
 from edge_runtime.messaging.message import Message, Outgoing, Supply
 from edge_runtime.messaging.own_publishes import OwnPublishes
@@ -267,7 +267,8 @@ class Connection:
         wire.close(goodbye=False)
         self._record.lost(loss)
         knew = self._reconnects.duplicate_client
-        pause = self._reconnects.after_loss(loss, time.monotonic() - begin)
+        lived, is_there = time.monotonic() - begin, loss.by_peer and is_answering(self._broker)
+        pause = self._reconnects.after_loss(loss, lived, broker_is_there=is_there)
         log.warning("the connection to %s was lost: %s; next try in %.1f s", self._broker, loss.words, pause)
         if self._reconnects.duplicate_client and not knew:
             self._say_duplicate(loss)

@@ -9,9 +9,8 @@ from edge_runtime.messaging.wire import Loss
 FIRST_PAUSE_SECONDS = 1.0
 SLOW_PAUSE_SECONDS = 10.0  # after a refusal, and at least between two attempts while another client has our identifier
 
-_STEADY_SECONDS = 5.0  # a connection that lived so long starts the pauses over
-_SHORT_SECONDS = 4.0  # closed by the broker before: perhaps taken over, if it happens again and again; a broker that
-# restarts lets its clients live longer, and another client that lost ours to us is back within seconds
+_STEADY_SECONDS = 1.0  # a connection that lived so long starts the pauses over
+_SHORT_SECONDS = 30.0  # closed by the broker before: perhaps taken over, if it happens again and again
 _SHORT_LIVES = 3
 _PEACE_SECONDS = 60.0  # a connection that lived so long is nobody else's
 
@@ -19,8 +18,8 @@ _PEACE_SECONDS = 60.0  # a connection that lived so long is nobody else's
 class Reconnects:
     """Pauses that double, jittered: a fleet that lost its broker together must not come back together.
 
-    A take-over is known from the broker's own word (MQTT 5), or guessed from connections that a reachable broker closes
-    soon after accepting them, several times in a row. Two clients with one identifier throw each other out for ever;
+    A take-over is known from the broker's own word (MQTT 5), or guessed from connections that a broker closes soon after
+    accepting them, several times in a row, while it is there itself: one that restarts is not. Two clients with one identifier throw each other out for ever;
     who notices it keeps away for longer.
 
     Args:
@@ -44,13 +43,19 @@ class Reconnects:
         """Return the pause after the broker refused: trying at once would not change its mind."""
         return max(self._pause(), self._slow())
 
-    def after_loss(self, loss: Loss, lived: float) -> float:
-        """Return the pause after a connection that was accepted and lived for so many seconds."""
+    def after_loss(self, loss: Loss, lived: float, *, broker_is_there: bool = True) -> float:
+        """Return the pause after a connection that was accepted and lived for so many seconds.
+
+        Args:
+            loss: How it ended.
+            lived: Seconds.
+            broker_is_there: Whether the broker took a connection right after that.
+        """
         if lived >= _PEACE_SECONDS:
             self.duplicate_client = False
         if lived >= _STEADY_SECONDS:
             self._attempt = 0
-        short = loss.by_peer and loss.kind is None and lived < _SHORT_SECONDS
+        short = loss.by_peer and loss.kind is None and lived < _SHORT_SECONDS and broker_is_there
         self._short_lives = self._short_lives + 1 if short else 0
         if loss.taken_over or self._short_lives >= _SHORT_LIVES:
             self.duplicate_client = True

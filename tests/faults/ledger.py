@@ -67,6 +67,7 @@ class Ledger:
         self._highest_live: dict[Key, int] = {}
         self._watermark: dict[Key, int] = {}
         self._announced: dict[Key, set[int]] = defaultdict(set)
+        self._settled: dict[Key, set[int]] = defaultdict(set)  # said not to come any more, as they came or were dropped
         self._problems: list[str] = []
 
     def sent(self, number: int, stream: str) -> None:
@@ -91,6 +92,8 @@ class Ledger:
             return False
         if self._sent.get(number) != key.stream:
             self._blame(f"a prediction of {number} on {key.stream}, which nobody sent there")
+        if "after" in message:
+            self._settled[key].update(range(int(message["after"]) + 1, sequence))
         if not message.get("historical"):
             highest = self._highest_live.get(key, 0)
             if sequence < highest:
@@ -106,9 +109,10 @@ class Ledger:
         self._announced[key].update(range(max(first, 1), last + 1))
 
     def watermark(self, key: Key) -> int:
-        """Return the highest number up to which everything came or was announced as dropped."""
+        """Return the highest number up to which everything came, or was announced as dropped, or will not come."""
         mark, seen, announced = self._watermark.get(key, 0), self._messages[key], self._announced.get(key, set())
-        while mark + 1 in seen or mark + 1 in announced:
+        settled = self._settled.get(key, set())
+        while mark + 1 in seen or mark + 1 in announced or mark + 1 in settled:
             mark += 1
         self._watermark[key] = mark
         return mark

@@ -117,6 +117,8 @@ class Subscriber:
             elif self.ledger.received(body):
                 begin = self._sent_at.get(round(body.get("value", -1)), now)
                 self.latencies.append((now, now - begin, bool(body.get("historical"))))
+            else:  # the daemon does not know that we have it: the acknowledgement, or what followed from it, was lost
+                self._acknowledged.pop(Key(body["pipeline"], body["stream"], body["boot"]), None)
             self._changed.notify_all()
 
     def _acknowledge(self) -> None:

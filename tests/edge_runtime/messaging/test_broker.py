@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
 import pytest
 
 from edge_runtime.errors import BadInput
-from edge_runtime.messaging.broker import Broker, no_connection, rejected
+from edge_runtime.messaging.broker import Broker, is_answering, no_connection, rejected
 
 HERE = Broker("gateway", 1883, "user", "secret")
 
@@ -61,3 +64,20 @@ def test_failures_have_names(error: Exception, code: str) -> None:
     """Each names the broker; none is a traceback's words."""
     assert f"{code}: " in str(error)
     assert "gateway" in str(error)
+
+
+def test_a_broker_that_is_there_waits_for_us() -> None:
+    """Only a listener that keeps the connection open counts: not a closed port, nor one that hangs up at once."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        there = Broker("127.0.0.1", listener.getsockname()[1])
+        assert is_answering(there)
+        listener.accept()[0].close()  # of the first look
+
+        def hang_up() -> None:
+            listener.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        assert not is_answering(there)
+        thread.join()
+    assert not is_answering(there)

@@ -50,6 +50,14 @@ def test_a_broker_that_restarts_again_and_again_is_no_other_client() -> None:
     assert not one.duplicate_client
 
 
+def test_a_broker_that_is_gone_right_after_is_no_other_client() -> None:
+    """It restarts, faster than we try again."""
+    one = Reconnects(60)
+    for _ in range(5):
+        assert one.after_loss(CLOSED, lived=3, broker_is_there=False) <= 2
+    assert not one.duplicate_client
+
+
 def test_silence_and_faults_are_no_other_client() -> None:
     """Only the broker's closing counts."""
     one = Reconnects(60)
