@@ -267,7 +267,8 @@ class Connection:
         wire.close(goodbye=False)
         self._record.lost(loss)
         knew = self._reconnects.duplicate_client
-        lived, is_there = time.monotonic() - begin, loss.by_peer and is_answering(self._broker)
+        lived = time.monotonic() - begin
+        is_there = not self._reconnects.would_suspect(loss, lived) or is_answering(self._broker)
         pause = self._reconnects.after_loss(loss, lived, broker_is_there=is_there)
         log.warning("the connection to %s was lost: %s; next try in %.1f s", self._broker, loss.words, pause)
         if self._reconnects.duplicate_client and not knew:

@@ -10,7 +10,7 @@ FIRST_PAUSE_SECONDS = 1.0
 SLOW_PAUSE_SECONDS = 10.0  # after a refusal, and at least between two attempts while another client has our identifier
 
 _STEADY_SECONDS = 1.0  # a connection that lived so long starts the pauses over
-_SHORT_SECONDS = 30.0  # closed by the broker before: perhaps taken over, if it happens again and again
+_SHORT_SECONDS = 5.0  # closed by the broker before: perhaps taken over, if it happens again and again
 _SHORT_LIVES = 3
 _PEACE_SECONDS = 60.0  # a connection that lived so long is nobody else's
 
@@ -18,9 +18,9 @@ _PEACE_SECONDS = 60.0  # a connection that lived so long is nobody else's
 class Reconnects:
     """Pauses that double, jittered: a fleet that lost its broker together must not come back together.
 
-    A take-over is known from the broker's own word (MQTT 5), or guessed from connections that a broker closes soon after
-    accepting them, several times in a row, while it is there itself: one that restarts is not. Two clients with one identifier throw each other out for ever;
-    who notices it keeps away for longer.
+    A take-over is known from the broker's own word (MQTT 5), or guessed from connections that a broker closes soon
+    after accepting them, several times in a row, while it is there itself: one that restarts is not. Two clients with
+    one identifier throw each other out for ever; who notices it keeps away for longer.
 
     Args:
         most_seconds: Longest pause.
@@ -41,7 +41,13 @@ class Reconnects:
 
     def after_refusal(self) -> float:
         """Return the pause after the broker refused: trying at once would not change its mind."""
+        self.duplicate_client, self._short_lives = False, 0  # another client would be accepted, and so would we
         return max(self._pause(), self._slow())
+
+    def would_suspect(self, loss: Loss, lived: float) -> bool:
+        """Tell whether this loss would make another client likely, if the broker itself is there."""
+        short = loss.by_peer and loss.kind is None and lived < _SHORT_SECONDS
+        return short and not loss.taken_over and self._short_lives + 1 >= _SHORT_LIVES
 
     def after_loss(self, loss: Loss, lived: float, *, broker_is_there: bool = True) -> float:
         """Return the pause after a connection that was accepted and lived for so many seconds.

@@ -14,6 +14,7 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 _WINDOW = WINDOW + IN_FLIGHT
+_LONG_LIFE = 6.0  # seconds; a connection that ends sooner, again and again, looks like another client with the same id
 _KEEPALIVE = 2.0
 
 
@@ -126,6 +127,7 @@ def acknowledgements(bench: Bench) -> Result:
             result.add("faulty acknowledgements", fault.faults)
             result.expect(fault.seen >= acks / 3, f"stood still after {fault.seen} acknowledgements")
             rig.witness.inner = late
+            time.sleep(_LONG_LIFE)
             rig.proxy.cut()  # what was lost is repeated only after a reconnect (MQTT 3.1.1 section 4.4)
             cuts += 1
             result.expect(rig.wait_for_arrivals(20, 20), "no predictions after a reconnect")
@@ -176,6 +178,7 @@ def refused(bench: Bench) -> Result:
         for code in codes:
             rig.witness.inner = Connack(code, times=1)
             logged, tries, connects = len(rig.log), len(rig.proxy.accepted), _connects(rig)
+            time.sleep(_LONG_LIFE)
             begin = time.monotonic()
             rig.proxy.cut()
             back = rig.subscriber.wait_for(lambda wanted=connects: _connects(rig) > wanted, 60)
@@ -184,7 +187,9 @@ def refused(bench: Bench) -> Result:
             result.highest("tries/s", rate)
             result.expect(rate <= 1.5, f"{rate:.1f} tries a second at CONNACK {code}")
             said = rig.log[logged:]
-            result.expect("answer" in said, f"CONNACK {code}: no reason in the log: {said!r}")
+            result.expect(
+                "answer" in said or "let this client in" in said, f"CONNACK {code}: no reason in the log: {said!r}"
+            )
         rig.witness.inner = Connack(0)  # says that no session is present
         rig.proxy.inject("down", disconnect())
         rig.proxy.cut()
