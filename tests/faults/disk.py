@@ -114,7 +114,7 @@ def damaged(bench: Bench) -> Result:
         if not rig.state.is_dir() or not any(one.stat().st_size for one in rig.state.rglob("*") if one.is_file()):
             result.problems.append("nothing was on disk, so that nothing was shown")
             return result
-        shutil.copytree(rig.state, kept)
+        shutil.copytree(rig.state, kept, ignore=shutil.ignore_patterns("*.sock"))
         hold.open()
         found = damages([one for one in sorted(rig.state.rglob("*")) if one.is_file()], chance)
         chance.shuffle(found)
