@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edge_runtime.messaging.packets import pack_length
+
 CONNACK, PUBLISH, PUBACK, SUBACK = 2, 3, 4, 9
 
 _LONGEST_LENGTH = 4  # bytes of the variable length
@@ -21,7 +23,7 @@ def publish(topic: str, payload: bytes, qos: int) -> tuple[bytes, bytes]:
     """Return PUBLISH in two parts, between which a QoS 1 message has its packet identifier of two bytes."""
     head, body = _text(topic), payload
     size = len(head) + len(body) + (2 if qos else 0)
-    return bytes((0x30 | qos << 1,)) + _length(size) + head, body
+    return bytes((0x30 | qos << 1,)) + pack_length(size) + head, body
 
 
 class PacketReader:
@@ -62,16 +64,7 @@ def content(first: int, body: bytes) -> tuple[bytes, bytes]:
 
 
 def _packet(first: int, body: bytes) -> bytes:
-    return bytes((first,)) + _length(len(body)) + body
-
-
-def _length(number: int) -> bytes:
-    digits = bytearray()
-    while number > 0x7F:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    digits.append(number)
-    return bytes(digits)
+    return bytes((first,)) + pack_length(len(body)) + body
 
 
 def _text(text: str) -> bytes:
