@@ -17,6 +17,7 @@ from edge_runtime.messaging.broker import Broker, is_answering, no_connection, r
 from edge_runtime.messaging.link_health import LinkHealth, LinkRecord
 from edge_runtime.messaging.message import Message, Outgoing, Supply
 from edge_runtime.messaging.own_publishes import OwnPublishes
+from edge_runtime.messaging.pace import Pace
 from edge_runtime.messaging.reconnects import Reconnects
 from edge_runtime.messaging.wire import (
     ANSWER_SECONDS,
@@ -33,6 +34,7 @@ __all__ = ["Connection", "LinkHealth", "Message", "Session", "Will"]
 
 log = logging.getLogger(__name__)
 
+_GATHER_SECONDS = 0.0005
 _KEPT_FREE = 4  # of the window, for messages that say how things are when the broker acknowledges nothing else
 _OLD_VERSION_ANSWER = 0x01  # of brokers that know MQTT 3.1.1 only (its table 3.1)
 
@@ -73,6 +75,7 @@ class Connection:
         self._wire: Wire = make_wire(broker, session, self._protocol)
         self._reconnects = Reconnects(session.reconnect_max_seconds)
         self._record = LinkRecord()
+        self._pace = Pace()
         self._bell = Bell()
         self._poll = select.poll()
         self._watched = (-1, 0)  # descriptor, events
@@ -296,8 +299,18 @@ class Connection:
         """Wait until there is something to read, to write or to look after, and return what was read."""
         self._watch(wire, select.POLLIN)
         if self._wait_for_events(0.0 if self._again or wire.has_more() else patience) or wire.has_more():
-            return wire.drain()
+            if self._pace.is_busy:
+                self._gather()
+            messages = wire.drain()
+            self._pace.count(len(messages), time.monotonic())
+            return messages
         return []
+
+    def _gather(self) -> None:
+        """Let more come in before reading: under load most of a message's cost is that of waking threads for it."""
+        self._at_wire.release()
+        time.sleep(_GATHER_SECONDS)
+        self._at_wire.acquire()
 
     def _rest(self, wire: Wire, patience: float) -> list[Message]:
         """Wait likewise, and leave what could be read where it is."""
