@@ -36,7 +36,7 @@ class Reconnects:
 
     def after_failure(self) -> float:
         """Return the pause after an attempt that found no broker."""
-        self._short_lives = 0  # so it was the broker that went away
+        self.duplicate_client, self._short_lives = False, 0  # so it was the broker that went away
         return self._pause()
 
     def after_refusal(self) -> float:
@@ -57,7 +57,7 @@ class Reconnects:
             lived: Seconds.
             broker_is_there: Whether the broker took a connection right after that.
         """
-        if lived >= _PEACE_SECONDS:
+        if lived >= _PEACE_SECONDS or not broker_is_there:
             self.duplicate_client = False
         if lived >= _STEADY_SECONDS:
             self._attempt = 0

@@ -58,6 +58,17 @@ def test_a_broker_that_is_gone_right_after_is_no_other_client() -> None:
     assert not one.duplicate_client
 
 
+def test_a_broker_that_turns_out_to_restart_is_forgiven() -> None:
+    """Once suspected, one look that finds the broker gone, or one attempt that finds none, ends the suspicion."""
+    for gone in (lambda one: one.after_loss(CLOSED, lived=3, broker_is_there=False), Reconnects.after_failure):
+        one = Reconnects(60)
+        for _ in range(4):
+            one.after_loss(CLOSED, lived=3)
+        assert one.duplicate_client
+        assert gone(one) <= 60
+        assert not one.duplicate_client
+
+
 def test_silence_and_faults_are_no_other_client() -> None:
     """Only the broker's closing counts."""
     one = Reconnects(60)
