@@ -45,6 +45,9 @@ layout = "features_first"
 [pipeline.decision]
 kind = "value"
 unit = "cycles"
+
+[pipeline.delivery]
+replay = "in_order" # rows that are played faster than the broker takes the results must not overtake each other
 """
 
 

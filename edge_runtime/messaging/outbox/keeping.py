@@ -13,7 +13,7 @@ from edge_runtime.messaging.outbox.giving_way import LAST, Choice, Thinning, old
 from edge_runtime.messaging.outbox.held import Group, Held
 from edge_runtime.messaging.outbox.row import Change, Contents, Gap, Row, cost, gaps_of
 
-LIVE_ENTRIES = 4096  # unsent and durable entries beyond this many, or older than LIVE_SECONDS, wait on disk alone
+LIVE_ENTRIES = 16384  # unsent and durable entries beyond this many, or older than LIVE_SECONDS, wait on disk alone
 LIVE_SECONDS = 5.0
 
 _MOST_ROWS = 512  # in one transaction, so that a nearly full disk takes at least a part
