@@ -46,8 +46,7 @@ def test_at_qos_1_a_full_queue_holds_back_and_drops_nothing(
     broker: Broker, watcher: Watcher, sensors: Sensors, site: Site
 ) -> None:
     """Without a policy, readings that the broker keeps wait with the broker, and all are predicted in order."""
-    in_order = '[pipeline.delivery]\nreplay = "in_order"'  # on a busy machine the burst outlasts what counts as live
-    daemon = site.start(site.configure(broker.port, pipeline(queue=f"size = 1\n{in_order}")))
+    daemon = site.start(site.configure(broker.port, pipeline(queue="size = 1")))
     watcher.wait_for_state("online")
     sensors.flood("sensors/pump/reading", PAYLOADS, qos=1)
     got = watcher.wait_for_predictions(COUNT)

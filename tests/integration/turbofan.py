@@ -45,9 +45,6 @@ layout = "features_first"
 [pipeline.decision]
 kind = "value"
 unit = "cycles"
-
-[pipeline.delivery]
-replay = "in_order" # rows that are played faster than the broker takes the results must not overtake each other
 """
 
 

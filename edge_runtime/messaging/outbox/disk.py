@@ -70,6 +70,7 @@ class DiskOutbox:
         self.unacknowledged = Unacknowledged()
         self.lost: list[Gap] = []  # to be announced
         self.ticket = ticket_base() + random.SystemRandom().randrange(_APART)  # until the file is open and says better
+        self.moved_at = clock()  # when a live entry was taken last
         self.memory = 0  # bytes that wait for the disk
         self.hungry = self.reconnect = False
         self.fault: str | None = None
@@ -208,6 +209,7 @@ class DiskOutbox:
             held = self.live.popleft()
             if not held.gone:
                 taken.append(self._send(held, now, live=True))
+                self.moved_at = now
                 most -= 1
 
     def _take_backlog(self, taken: list[Outgoing], room: int, now: float) -> None:

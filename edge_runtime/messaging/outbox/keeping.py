@@ -13,8 +13,9 @@ from edge_runtime.messaging.outbox.giving_way import LAST, Choice, Thinning, old
 from edge_runtime.messaging.outbox.held import Group, Held
 from edge_runtime.messaging.outbox.row import Change, Contents, Gap, Row, cost, gaps_of
 
-LIVE_ENTRIES = 16384  # unsent and durable entries beyond this many, or older than LIVE_SECONDS, wait on disk alone
+LIVE_ENTRIES = 16384  # unsent and durable entries beyond this many, or older than this, wait on disk alone
 LIVE_SECONDS = 5.0
+BURST_SECONDS = 30.0  # the same while the connection takes live entries: so long does a burst stay in order
 
 _MOST_ROWS = 512  # in one transaction, so that a nearly full disk takes at least a part
 
@@ -143,9 +144,10 @@ class Keeper:
         outbox = self.outbox
         with outbox.lock:
             live = outbox.live
+            oldest = now - (BURST_SECONDS if outbox.moved_at > now - LIVE_SECONDS else LIVE_SECONDS)
             while live and (live[0].gone or live[0].stored):
                 held = live[0]
-                young = held.since > now - LIVE_SECONDS
+                young = held.since > oldest
                 if not held.gone and young and len(live) <= LIVE_ENTRIES:
                     break
                 live.popleft()
