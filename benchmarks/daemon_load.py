@@ -12,7 +12,7 @@ import platform
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -27,9 +27,13 @@ _QUICK = Plan(rounds=2, closed=0.7, paced=1.0, rest=2.0)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for, print it, and return 0 where every goal is met, 1 where one is not."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    known = [load.name for load in scenario.scenarios()]
+    if options.loads and not set(options.loads.split(",")) <= set(known):
+        parser.error(f"--loads takes some of {','.join(known)}")
     plan = _QUICK if options.quick else Plan(closed=options.seconds)
-    plan = Plan(**{**asdict(plan), **({"rounds": options.rounds} if options.rounds else {})})
+    plan = replace(plan, rounds=options.rounds or plan.rounds)
     try:
         before = conditions().load_average
         text, slots, judged = _scaled(options, plan) if options.processes else _compared(options, plan)
@@ -90,7 +94,7 @@ def _load(average: float | None) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks.daemon_load", description=__doc__)
     parser.add_argument("--rounds", type=int, help=f"slots of each program and load (default: {Plan().rounds})")
-    parser.add_argument("--seconds", type=float, default=Plan().closed, help="at the highest rate (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=Plan().closed, help="at the highest rate, without --quick (%(default)s)")
     parser.add_argument("--loads", metavar="A,B", help="of mlp-qos0, mlp-qos1, cnn-qos0 (default: all)")
     parser.add_argument("--quick", action="store_true", help="2 short rounds: a look, no evidence")
     parser.add_argument("--processes", metavar="1,2,4", help="instead: so many daemons on one shared subscription")

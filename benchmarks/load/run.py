@@ -1,4 +1,4 @@
-"""Rounds of slots: each round runs every program once on every load, in an order shuffled anew.
+"""Rounds of slots: each round runs every load once with each of its programs, in an order shuffled anew.
 
 So all programs meet the same minutes of the machine, and a ratio inside a round outlives its noise.
 """

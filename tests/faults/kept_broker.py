@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import time
@@ -94,7 +93,7 @@ class KeptBroker:
 
 def version() -> str:
     """Return the broker's version."""
-    program = find_program("mosquitto") or shutil.which("mosquitto")
+    program = find_program("mosquitto")
     if not program:
         return "none"
     said = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout

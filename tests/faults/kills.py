@@ -67,6 +67,12 @@ def _die_at(rig: Rig, point: str, hold: HoldAcknowledgements) -> bool:
     return died
 
 
+def _needs_more(point: str, *, recovering: bool) -> bool:
+    """Tell whether a point lies where only damage or megabytes lead; tests of the outbox kill there."""
+    steps = ("checkpoint", "quarantine", "rename", *(() if recovering else ("recovery",)))
+    return any(f".{step}." in point for step in steps)
+
+
 def _each_point(bench: Bench, row: str, title: str, *, recovering: bool) -> Result:
     points = crash_points()
     result = Result(row, title, len(points), bench.seed)
@@ -89,7 +95,8 @@ def _each_point(bench: Bench, row: str, title: str, *, recovering: bool) -> Resu
             result.expect(rig.wait_for_arrivals(10, 20), f"{point}: no predictions after the crash")
         rig.settle(result, faults=4 * len(points))
     result.numbers["not reached"] = " ".join(missed) or "none"
-    result.expect(len(missed) < len(points), "no crash point was reached")
+    due = [point for point in missed if not _needs_more(point, recovering=recovering)]
+    result.expect(not due, f"crash points not reached: {' '.join(due)}")
     return result
 
 

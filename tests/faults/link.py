@@ -161,8 +161,10 @@ def broken_packets(bench: Bench) -> Result:
             if n % 50 == 1:
                 result.expect(rig.wait_for_arrivals(10, 20), f"no predictions after an end at byte {n}")
         result.expect(rig.running.is_running, "the daemon has ended")
-        rig.proxy.down.slow_close = 2.0
-        rig.proxy.cut()
+        rig.proxy.down.slow_close, connects = 2.0, len(rig.proxy.accepted)
+        if (link := rig.proxy.latest()) is not None:
+            link.hang_up("down")
+        _wait(lambda: len(rig.proxy.accepted) > connects, 15)
         rig.proxy.down.slow_close = 0.0
         result.expect(rig.wait_for_arrivals(30, 20), "no predictions at the end")
         result.expect("Traceback" not in rig.log, f"a traceback: {rig.log[rig.log.find('Traceback') :][:300]}")

@@ -69,6 +69,7 @@ def _drain(rig: Rig, result: Result) -> None:
     )
     result.numbers["drain/s"] = round(rate)
     result.expect(rate >= 10 * _RATE, f"drained at {rate:.0f}/s, less than 10 times {_RATE:.0f}/s")
+    result.expect(bool(live), "no live prediction during the drain")
     if live:
         p95 = live[int(0.95 * (len(live) - 1))]
         result.highest("live p95 s", p95)

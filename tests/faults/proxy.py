@@ -62,6 +62,11 @@ class Link:
         for direction in self._ends:
             threading.Thread(target=self._pump, args=(direction,), daemon=True).start()
 
+    def hang_up(self, direction: Direction) -> None:
+        """End the side that this direction comes from; the other one hears of it after `slow_close` seconds."""
+        with contextlib.suppress(OSError):
+            self._ends[direction][0].shutdown(socket.SHUT_RDWR)
+
     def end(self, *, reset: bool = False) -> None:
         """Close both sides, on request by RST."""
         for end, _ in self._ends.values():

@@ -36,7 +36,7 @@ def few_files(bench: Bench) -> Result:
 
 
 def hogs(bench: Bench) -> Result:
-    """Two processes take all processor time they get: the heartbeat keeps coming."""
+    """Twice as many processes as cores take all the time they get: the heartbeat keeps coming."""
     seconds = bench.span(60, 3)
     count = 2 * (os.cpu_count() or 1)
     result = Result("F35", f"{count} processor hogs for {seconds:.0f} s", 1, bench.seed)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.config_options import PipelineConfig
-
 if TYPE_CHECKING:
     from faults.rig import Setup
 
@@ -39,7 +37,6 @@ package = "sum.edgepkg"
 [pipeline.source]
 topic = "sensors/{{stream}}/reading"
 fields = ["a", "b"]
-{setup.source}
 
 [pipeline.decision]
 kind = "value"
@@ -47,8 +44,6 @@ kind = "value"
 
 
 def _delivery(setup: Setup) -> str:
-    if "delivery" not in PipelineConfig.__struct_fields__:
-        return ""
     bound = f'\n[outbox]\nbound = "{setup.disk_bound}"\n' if setup.disk_bound else ""
     when_full = f'when_full = "{setup.when_full}"\n' if setup.when_full else ""
     resend = 'resend_after = "2s"\n' if setup.delivery == "end_to_end" else ""
