@@ -94,7 +94,8 @@ def _load(average: float | None) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks.daemon_load", description=__doc__)
     parser.add_argument("--rounds", type=int, help=f"slots of each program and load (default: {Plan().rounds})")
-    parser.add_argument("--seconds", type=float, default=Plan().closed, help="at the highest rate, without --quick (%(default)s)")
+    seconds = "at the highest rate, without --quick (%(default)s)"
+    parser.add_argument("--seconds", type=float, default=Plan().closed, help=seconds)
     parser.add_argument("--loads", metavar="A,B", help="of mlp-qos0, mlp-qos1, cnn-qos0 (default: all)")
     parser.add_argument("--quick", action="store_true", help="2 short rounds: a look, no evidence")
     parser.add_argument("--processes", metavar="1,2,4", help="instead: so many daemons on one shared subscription")

@@ -184,6 +184,9 @@ def _source_meaning(key: Key, source: Source) -> list[Problem]:
             "fields = [...] names the numbers, length counts them",
         )
         problems.append(Problem("E-CONFIG-VALUE", key, message, fix))
+    if source.idle is not None and not seconds(source.idle):
+        fix = 'idle = "24h", or leave it out to forget no stream'
+        problems.append(Problem("E-CONFIG-VALUE", (*key, "idle"), "idle is no time at all", fix))
     return problems if binary else problems + _keys_meaning(key, source)
 
 
@@ -198,7 +201,4 @@ def _keys_meaning(key: Key, source: Source) -> list[Problem]:
         message = "array and length belong together"
         fix = 'array = "samples" with length = 1024, the numbers in each array'
         problems.append(Problem("E-CONFIG-VALUE", key, message, fix))
-    if source.idle is not None and not seconds(source.idle):
-        fix = 'idle = "24h", or leave it out to forget no stream'
-        problems.append(Problem("E-CONFIG-VALUE", (*key, "idle"), "idle is no time at all", fix))
     return problems

@@ -1,12 +1,13 @@
 """The composition root: builds the parts, owns threads and signals, and takes them down in order."""
 
-#   network thread ──readings──► [bounded queue] ──► worker (per pipeline) ──predictions──► network thread
-#   paho                         policy named,       decode, window,                        QoS 1,
-#                                drops counted       infer, decide                          counted
+#   network thread ──readings──► [bounded queue] ──► worker (per pipeline) ──► outbox ──► network thread,
+#   one loop over                policy named,       decode, window,           memory,    or the worker itself
+#   socket and bell              drops counted       infer, judge              then disk  while that waits
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -92,9 +93,11 @@ class Daemon:
             EnvironmentFault: The broker cannot be reached at start and `broker.startup` is "error"; or
                 E-DAEMON-WORKER, a thread met an error nobody foresaw.
         """
+        before, threading.excepthook = threading.excepthook, self._note_failure
         try:
             self._serve()
         finally:
+            threading.excepthook = before
             self._caretaker.ends()
         if self._failure is not None:
             raise EnvironmentFault(
@@ -116,6 +119,7 @@ class Daemon:
         self._caretaker.opens()
         if self._connect():
             self._store.begin()
+            self._judges.begin()
             self._saver.start()
             self._caretaker.is_ready()
             self._keep_house()
@@ -202,7 +206,8 @@ class Daemon:
         self._intake.receive(messages)
 
     def _publish_gaps(self, gaps: Sequence[Gap]) -> None:
-        self._connection.publish(self._topic("gap"), gap_message(gaps))
+        if not self._connection.publish(self._topic("gap"), gap_message(gaps)):
+            log.error("not announced, as too much waits for the broker: %d gaps in what was predicted", len(gaps))
 
     def _offer(self) -> None:
         self._connection.offer()  # made after the outboxes, which it takes from
@@ -296,6 +301,12 @@ class Daemon:
         except Exception as error:  # noqa: BLE001 - the one place that must see every failure of a thread
             self._failure = error
             self.stop()
+
+    def _note_failure(self, failed: threading.ExceptHookArgs) -> None:
+        """Do the same for threads that others begin: network and disk."""
+        if isinstance(failed.exc_value, Exception):
+            self._failure = failed.exc_value
+        self.stop()
 
     def _topic(self, kind: str) -> str:
         node = self._config.node

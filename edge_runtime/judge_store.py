@@ -26,7 +26,7 @@ class _Memory(msgspec.Struct):
 
 
 class JudgeStore:
-    """The file between two runs of a daemon: written at a clean stop, taken back and removed at the next start.
+    """The file between two runs of a daemon: written at a clean stop, taken back at the next start, removed by `begin`.
 
     After any other end alarms and reports begin anew: a held alarm that is older than nobody knows what must not last.
 
@@ -47,7 +47,6 @@ class JudgeStore:
             data = self._path.read_bytes()
         except OSError:
             return  # the usual start: nothing was saved
-        self._path.unlink()
         body = data[_DIGEST_BYTES:]
         if sha256(body).digest() != data[:_DIGEST_BYTES]:
             self._count_damaged()
@@ -66,6 +65,10 @@ class JudgeStore:
             for stream, guarded in memory.guard.items():
                 if stream in gatherer.windows:
                     gatherer.guard.restore(stream, guarded)
+
+    def begin(self) -> None:
+        """Remove the file: once readings come in, it is older than what the broker still holds."""
+        self._path.unlink(missing_ok=True)
 
     def save(self, pipelines: Sequence[Assembled], now: float) -> None:
         """Write what they remember; where that fails they begin anew at the next start, and the log says so."""

@@ -82,6 +82,8 @@ class WindowSaver:
                 copies = dict(self._copies)
             if self._stopped:
                 return
+            if len(copies) < len(self._pipelines):
+                continue  # a file without one of them would take the place of one with it
             written = self._store.save(copies, clean=False)
             pause = max(self._every, written / _BYTES_PER_SECOND)
 

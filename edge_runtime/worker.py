@@ -169,6 +169,8 @@ class Worker:
             self._around.outbox.put([self._writer.write(*report) for report in reports], self._timed(release))
         else:  # no number was given to any of them, so that none is missing
             self._counters.count_dropped("outbox_full", len(reports))
+            for stream, _ in reports:
+                self._assembled.judge.unreported(stream)
             release()
 
     def _timed(self, release: Callable[[], None]) -> Callable[[], None]:
@@ -194,15 +196,17 @@ class Worker:
         outcomes = self._assembled.pipeline.predictor.predict(due)
         milliseconds = round((time.perf_counter() - begin) * 1e3, 3)
         self._counters.inference.add(milliseconds)
-        now, since_1970 = time.monotonic(), time.time() - time.monotonic()
+        now = self._counters.last_prediction = time.monotonic()
+        windows, judge = self._assembled.pipeline.gatherer.windows, self._assembled.judge
         reports = []
         for one, outcome in zip(due, outcomes, strict=True):
             if outcome is None:
                 self._counters.count_dropped("inference_failed")
                 continue
-            moment = one.time if one.time is not None else since_1970 + (one.arrived or now)
-            origin = Origin(moment, one.says_time, one.reading, milliseconds)
-            verdict = self._assembled.judge.judge(one.stream, now, outcome, one.quality, origin)
+            origin = Origin(_moment(one, now), one.says_time, one.reading, milliseconds)
+            verdict = judge.judge(one.stream, now, outcome, one.quality, origin)
+            if one.stream not in windows:  # evicted within this very batch
+                judge.evict(one.stream)
             if verdict.report:
                 reports.append((one.stream, verdict))
             else:
@@ -219,6 +223,13 @@ def log_choice(pipeline: str, served: ServedModel) -> None:
         log.log(logging.WARNING if skipped.failed else logging.INFO, "%s does not serve %s", pipeline, skipped)
     if served.fallback:
         log.warning("%s falls back: %s", pipeline, served.fallback)
+
+
+def _moment(due: Due, now: float) -> float:
+    """Return the time of a window's last row, seconds since 1970; of arrival by the clock as it is set now."""
+    if due.time is None:
+        return time.time() - now + (due.arrived or now)
+    return due.time if due.says_time else due.time + time.time() - arrival_time()
 
 
 def _age(now: float, then: float | None) -> float | None:

@@ -152,8 +152,8 @@ class Connection:
         While the network thread waits, the caller sends himself, which spares two changes of threads; whatever he
         cannot finish without waiting is left to the network thread.
         """
-        if threading.get_ident() == self._network_thread:
-            return  # it looks by itself before it waits
+        if not self._connected or threading.get_ident() == self._network_thread:
+            return  # it looks by itself once it is connected, and before it waits
         is_done = False
         if self._at_wire.acquire(blocking=False):
             try:
@@ -237,6 +237,9 @@ class Connection:
             self._protocol = "3.1.1"
             self._wire = make_wire(self._broker, self._session, "3.1.1")
             fault = self._try_connect()
+            if fault is not None:  # so it was not the version
+                self._protocol = "5"
+                self._wire = make_wire(self._broker, self._session, "5")
         return fault
 
     def _try_connect(self) -> EnvironmentFault | None:
@@ -313,23 +316,22 @@ class Connection:
         self._at_wire.acquire()
 
     def _rest(self, wire: Wire, patience: float) -> list[Message]:
-        """Wait likewise, and leave what could be read where it is."""
+        """Wait likewise, and leave what could be read where it is, unless the connection has ended."""
         self._watch(wire, 0)
-        self._wait_for_events(0.0 if self._again else patience)
-        return []
+        ended = self._wait_for_events(0.0 if self._again else patience) & (select.POLLERR | select.POLLHUP)
+        return wire.drain() if ended else []
 
-    def _wait_for_events(self, patience: float) -> bool:
-        """Wait for the bell or the wire, at most so many seconds; tell whether it was the wire."""
+    def _wait_for_events(self, patience: float) -> int:
+        """Wait for the bell or the wire, at most so many seconds; return the wire's events, 0 where there are none."""
         self._at_wire.release()
         try:
             events = self._poll.poll(math.ceil(patience * 1000))
         finally:
             self._at_wire.acquire()
-        descriptors = [descriptor for descriptor, _ in events]
-        if self._bell.fileno() in descriptors:
+        found = dict(events)
+        if found.pop(self._bell.fileno(), 0):
             self._bell.silence()
-            return len(descriptors) > 1
-        return bool(descriptors)
+        return next(iter(found.values()), 0)
 
     def _watch(self, wire: Wire, read: int) -> None:
         wanted = (wire.fileno(), read | (select.POLLOUT if wire.wants_write() else 0))

@@ -14,7 +14,7 @@ _LOOK_SECONDS = 0.05
 
 
 class OwnPublishes:
-    """Messages handed over by any thread and taken by the network thread."""
+    """Messages handed over by any thread and taken by whoever holds the wire."""
 
     def __init__(self) -> None:
         self._states: dict[str, Outgoing] = {}  # topic -> newest; they go before all that waits

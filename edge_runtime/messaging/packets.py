@@ -91,10 +91,6 @@ class Splitter:
             self._keep(data, at)
         return found
 
-    def topics_remembered(self) -> int:
-        """Return how many topics are kept decoded."""
-        return len(self._topics)
-
     def _keep(self, data: bytes, at: int) -> None:
         self._rest += data[at:]
         length, body = _long_length(data, at + 1)

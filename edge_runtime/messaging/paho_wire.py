@@ -223,7 +223,7 @@ class PahoWire:
             self._begin(properties)
             if self._session.subscriptions:
                 client.subscribe(list(self._session.subscriptions))
-        self.answer = Answer(not reason.is_failure, reason.value, str(reason), flags.session_present)
+        self.answer = Answer(not reason.is_failure, reason.value, str(reason))
 
     def _begin(self, properties: Properties | None) -> None:
         """Repeat what the broker may not have got; here paho does."""

@@ -19,7 +19,7 @@ _NOTHING = Split([], [], [])
 
 
 class SplitSocket:
-    """A connected socket between the network, paho and us; one thread only.
+    """A connected socket between the network, paho and us; one thread at a time.
 
     Args:
         raw: Connected, with TLS where it is wanted; becomes this one's own.

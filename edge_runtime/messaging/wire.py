@@ -61,7 +61,6 @@ class Answer:
     accepted: bool
     code: int
     words: str
-    session_present: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Loss:
 
 
 class Wire(Protocol):
-    """One MQTT client without a thread, used by one thread only.
+    """One MQTT client without a thread, used by one thread at a time.
 
     QoS 1 messages that were sent stay with it until the broker acknowledges them, over any number of connections:
     after a reconnect it repeats them itself, flagged DUP, in their order and before anything new.

@@ -41,7 +41,8 @@ class Caretaker:
         self._errors = ErrorNotes()
         self._reporter = HealthReporter(run, look, self.pulses, self._errors)
         self._status = StatusSocket(socket, lambda: encode(self.report()), supervise)
-        self._tick = min(run.interval_s, (self._notifier.watchdog_seconds or run.interval_s) / _FEEDS)
+        watchdog = self._notifier.watchdog_seconds
+        self._tick = min(run.interval_s, watchdog / _FEEDS) if watchdog else run.interval_s
 
     @property
     def tick_seconds(self) -> float:

@@ -17,6 +17,9 @@ from edge_runtime.monitoring.machine import MachineHealth
 State: TypeAlias = Literal["ok", "degraded", "failing"]
 
 
+_NO_LOSS = "clock_jump"  # the clock of arrival went back: streams began anew
+
+
 class PipelineHealth(msgspec.Struct, frozen=True):
     """How one pipeline is doing.
 
@@ -30,7 +33,7 @@ class PipelineHealth(msgspec.Struct, frozen=True):
         provider: What it is executed on: ``cpu``, ``cuda`` or ``tensorrt``.
         nodes: Executed nodes by provider, null on the processor or where that is not known.
         fallback: What is not executed on the provider it was meant for, and why; null where all is.
-        streams: Streams seen.
+        streams: Streams kept.
         readings: Readings used since start.
         predictions: Predictions handed over for delivery since start.
         unchanged: Predictions not published because they say nothing new; see `[pipeline.report]`.
@@ -90,7 +93,8 @@ class PipelineHealth(msgspec.Struct, frozen=True):
 
     def dropped_in_all(self) -> int:
         """Return everything lost since start, the outbox's drops included."""
-        return sum(self.dropped.values()) + (sum(self.outbox.dropped.values()) if self.outbox else 0)
+        lost = sum(count for reason, count in self.dropped.items() if reason != _NO_LOSS)
+        return lost + (sum(self.outbox.dropped.values()) if self.outbox else 0)
 
 
 class DaemonHealth(msgspec.Struct, frozen=True):
@@ -176,9 +180,8 @@ class PipelineCounters:
             self.rejected[reason] = self.rejected.get(reason, 0) + count
 
     def count_predictions(self, count: int) -> None:
-        """Count predictions handed to the outbox."""
+        """Count messages handed to the outbox: predictions, repetitions, notices of silence."""
         self.predictions += count
-        self.last_prediction = time.monotonic()
 
     def count_dropped(self, reason: str, count: int = 1) -> None:
         """Count readings or predictions that were lost."""

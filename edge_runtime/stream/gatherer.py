@@ -118,6 +118,7 @@ class Gatherer:
         for (arrival, reading), number, quality, row in zip(decoded, numbers, qualities, rows, strict=True):
             if isinstance(number, str):
                 taken.reject(number)
+                self.guard.evict(arrival.stream)
                 continue
             taken.readings += 1
             time = reading.time
@@ -126,11 +127,12 @@ class Gatherer:
     def _take_reading(self, arrival: Arrival, reading: Reading, taken: Taken) -> None:
         time = None if self.windows.by_arrival else reading.time
         row = reading.values
-        quality = self.guard.check(arrival.stream, row, self.windows.now if time is None else time)
         windows = self.windows.push(arrival.stream, row, time)
         if isinstance(windows, str):
             taken.reject(windows)
             return
+        # Only of readings that are taken: one with a wrong clock must not be remembered as bad for years.
+        quality = self.guard.check(arrival.stream, row, self.windows.now if time is None else time)
         taken.readings += 1
         for window in windows:
             taken.due.append(self._due(arrival.stream, window, arrival.at, time is not None, quality))

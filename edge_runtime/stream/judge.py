@@ -114,6 +114,12 @@ class Judge:
             self._next = min(self._next, deadline)
         return due
 
+    def unreported(self, stream: str) -> None:
+        """Note that the last report of a stream was given up: whatever comes next is news."""
+        state = self._states.get(stream)
+        if state is not None:
+            state.report.reported = None
+
     def evict(self, stream: str) -> None:
         """Forget a stream."""
         self._states.pop(stream, None)

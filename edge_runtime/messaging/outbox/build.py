@@ -31,7 +31,7 @@ class Outboxes:
         config: The configuration.
         folder: The state folder; made where it is missing and something is to be stored.
         boot: This run of the daemon.
-        wake: Called when there is something to send: `Connection.wake`.
+        wake: Called when there is something to send: `Connection.offer`.
         on_gap: Called on the disk thread with what was given up, to be published; see `gap_message`.
         clock: Monotonic seconds.
 
@@ -78,11 +78,6 @@ class Outboxes:
         self.supplies: Sequence[Supply] = (*self._memories.values(), *self._disks.values())
         self.wants_acks = any(one.delivery.mode == "end_to_end" for one in config.pipeline)
 
-    @property
-    def fault(self) -> str | None:
-        """Tell why nothing can be stored at present."""
-        return self._writer.fault if self._writer else None
-
     def start(self) -> None:
         """Begin to write; what waits on disk is offered to the connection."""
         if self._writer:
@@ -105,11 +100,12 @@ class Outboxes:
     def waiting(self) -> int:
         """Return how many predictions are in memory only."""
         memories = sum(outbox.health().waiting for outbox in self._memories.values())
-        return memories + sum(outbox.health().waiting for outbox in self._disks.values())
+        return memories + sum(outbox.ledger.waiting for outbox in self._disks.values())
 
     def close(self, timeout: float) -> bool:
-        """Store everything that is not delivered; False where that was not done in so many seconds."""
-        return self._writer.close(timeout) if self._writer else True
+        """Store everything that is not delivered; False where something is in memory still after so many seconds."""
+        stored = self._writer is None or self._writer.close(timeout)
+        return stored and not self.waiting()
 
     def _add(self, writer: Writer, name: str, delivery: DeliveryConfig) -> None:
         options = DiskOptions(

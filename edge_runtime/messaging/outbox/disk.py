@@ -35,8 +35,9 @@ _ROOM_FOR_LIVE = unacknowledged.MOST // 2
 
 
 class DiskOutbox:
-    """One pipeline's outbox. `put` is for its worker, `take`, `settle`, `acknowledged` for the network thread.
+    """One pipeline's outbox.
 
+    `put` is for its worker, `take` and `settle` for whoever holds the wire, `acknowledged` for the network thread.
     What the disk thread does with it is in `keeping.Keeper`.
 
     Args:

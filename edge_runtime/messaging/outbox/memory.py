@@ -51,8 +51,8 @@ class MemoryOutbox:
             while len(self._waiting) > self._most_entries or self._bytes > self._most_bytes:
                 self._pop()
                 self._dropped += 1
+        release()  # first, so that the acknowledgement of the reading leaves with its prediction
         self._wake()
-        release()
 
     def take(self, room: int) -> Sequence[Outgoing]:
         """Return the oldest predictions waiting."""

@@ -306,3 +306,14 @@ def test_what_was_saved_under_other_rules_is_taken() -> None:
     assert after.advance(11.9) == []
     assert after.advance(12) == [("a", Verdict(None, None, True, "stale", True, "silent"))]
     assert after.advance(100) == []
+
+
+def test_a_report_that_was_given_up_is_made_again() -> None:
+    """What found no room in the outbox has told nobody: the next prediction is news, changed or not."""
+    judge = Judge(Rules(report=ReportRule(on="change")))
+    outcome = Outcome(1.0, alarm=True)
+    assert judge.judge("pump", 0.0, outcome).report
+    assert not judge.judge("pump", 1.0, outcome).report
+    judge.unreported("pump")
+    judge.unreported("nobody")
+    assert judge.judge("pump", 2.0, outcome).report

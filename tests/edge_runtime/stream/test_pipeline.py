@@ -141,6 +141,18 @@ def test_a_reading_that_cannot_be_true_spoils_its_windows() -> None:
     assert [due.quality for due in taken.due] == ["good", "bad_input", "bad_input", "bad_input", "good"]
 
 
+def test_a_reading_that_is_not_taken_is_not_remembered_as_bad() -> None:
+    """A sensor that restarts with a wrong clock and a wrong value costs that reading, and no window after it."""
+    pipeline = _pipeline(Echo(), Value(), TimeRule(3, 3, 2, 1.0, "previous", 2.0))
+    payloads = [b'{"a": 1, "b": 1, "ts": %d}' % time for time in (600, 601, 602)]
+    wrong = b'{"a": -999, "b": 1, "ts": 2000000000}'
+    more = [b'{"a": 1, "b": 1, "ts": %d}' % time for time in (603, 604, 605, 606)]
+    taken = _take(pipeline, *(("pump", payload) for payload in (*payloads, wrong, *more)))
+    assert taken.rejected == {"clock_jump": 1}
+    assert [due.quality for due in taken.due] == ["good"] * len(taken.due)
+    assert taken.due
+
+
 def test_rows_that_are_windows_are_taken_together() -> None:
     """Windows of one reading come out as one by one: numbered by stream, with their own time and quality."""
     engine = Echo()
